@@ -1,0 +1,3 @@
+module github.com/dsk-toolkit/dsk
+
+go 1.26

@@ -1,0 +1,2 @@
+package runtime
+type scope struct{}
