@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/dsk-toolkit/dsk/kernels"
@@ -25,8 +26,12 @@ type Bind struct {
 	inPlace  []int  // per output: input that it may overwrite if nobody reads that later, or -1
 	state    []bool // per input: it is a session's state
 	scratch  []*tensor.Tensor
-	scope    *scope // for operators with subgraphs
+	scope    *scope // where a subgraph finds the values that it captures
 }
+
+// errNeedsValue is returned by a binder that must know the value of an operand which is
+// only known when the graph runs. The plan then binds that node anew at each run.
+var errNeedsValue = errors.New("an operand's value is needed to bind the operator")
 
 // Run computes a node's outputs from its inputs, without allocating unless shapes depend on data.
 type Run func() error
@@ -82,11 +87,24 @@ func (b *Bind) Scratch(n int) *tensor.Tensor {
 	return t
 }
 
-// SetOut gives output i, whose shape depends on data, its value. It is called by a Run.
+// SetOut gives output i, whose shape depends on data, its value. It is called by a Run;
+// t must not be changed afterwards. Where the plan has given the output memory, t is copied.
 func (b *Bind) SetOut(i int, t *tensor.Tensor) {
-	if b.HasOut(i) {
-		b.Out[i].Shape, b.Out[i].Data, b.Out[i].DType = t.Shape, t.Data, t.DType
+	if !b.HasOut(i) {
+		return
 	}
+	o := b.Out[i]
+	if o.Data != nil && o.DType == t.DType && tensor.SameShape(o.Shape, t.Shape) {
+		copy(o.Data, t.Data)
+		return
+	}
+	o.DType, o.Shape, o.Data = t.DType, t.Shape, t.Data
+}
+
+// runGraph executes a subgraph with the given values for its inputs and returns its
+// outputs, which are the caller's to keep.
+func (b *Bind) runGraph(g *model.Graph, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
+	return b.scope.run(g, in, b.Pool)
 }
 
 // unsupportedType is the error of a binder that has no kernel for an element type.

@@ -1,0 +1,185 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// The inputs and the output of a language model's graph; see docs/architecture.md.
+const (
+	inputIDs    = "input_ids"    // I64 [batch, seq]
+	pastLen     = "past_len"     // I64 [batch]: tokens that are in the caches already
+	logitsIndex = "logits_index" // I64 [n]: the positions in seq whose logits are wanted
+)
+
+// prefillChunk is how many tokens one pass takes at most: enough to make the matrix products
+// compute-bound, small enough to keep the arena in cache.
+const prefillChunk = 256
+
+// LM runs a causal language model token by token, with its caches. Not safe for concurrent use.
+type LM struct {
+	s     *Session
+	past  int
+	vocab int
+	plans map[passShape]*lmPlan
+	order []passShape // plans, most recently used last
+	all   []float32   // logits of passes that want every position
+}
+
+type passShape struct{ tokens, logits int }
+
+type lmPlan struct {
+	plan  *plan
+	ids   []int64
+	past  []int64
+	index []int64
+}
+
+// NewLM prepares a language model. The model's graph must have the LM inputs.
+func NewLM(m *model.Model, o Options) (*LM, error) {
+	if m.Meta.LM == nil || m.Meta.Task != model.TaskLM {
+		return nil, &fault.Usage{What: "the model is no language model"}
+	}
+	for _, name := range []string{inputIDs, pastLen, logitsIndex} {
+		if !hasInput(m.Graph, name) {
+			return nil, fault.Formatf("graph", "a language model needs the input %q", name)
+		}
+	}
+	if len(m.Graph.Outputs) != 1 {
+		return nil, fault.Formatf("graph", "a language model has one output, this has %d", len(m.Graph.Outputs))
+	}
+	s, err := NewSession(m, o)
+	if err != nil {
+		return nil, err
+	}
+	return &LM{s: s, vocab: m.Meta.LM.VocabSize, plans: map[passShape]*lmPlan{}}, nil
+}
+
+// Close ends the session.
+func (l *LM) Close() { l.s.Close() }
+
+// Session returns the session underneath.
+func (l *LM) Session() *Session { return l.s }
+
+// VocabSize returns the number of logits a position has.
+func (l *LM) VocabSize() int { return l.vocab }
+
+// Context returns the number of tokens that the caches hold.
+func (l *LM) Context() int { return l.s.ctx }
+
+// Past returns the number of tokens that have been taken in.
+func (l *LM) Past() int { return l.past }
+
+// Rewind forgets all tokens from position n on.
+func (l *LM) Rewind(n int) { l.past = min(l.past, n) }
+
+// Next takes tokens in and returns the logits after the last of them: [vocab], valid until the
+// next call.
+func (l *LM) Next(ctx context.Context, tokens []int32) ([]float32, error) {
+	if len(tokens) == 0 {
+		return nil, &fault.Usage{What: "there is no token to start from"}
+	}
+	for len(tokens) > prefillChunk {
+		if _, err := l.pass(ctx, tokens[:prefillChunk], 1); err != nil {
+			return nil, err
+		}
+		tokens = tokens[prefillChunk:]
+	}
+	return l.pass(ctx, tokens, 1)
+}
+
+// All takes tokens in and returns the logits after each of them: [len(tokens)][vocab] in one
+// slice, valid until the next call.
+func (l *LM) All(ctx context.Context, tokens []int32) ([]float32, error) {
+	if len(tokens) <= prefillChunk {
+		return l.pass(ctx, tokens, len(tokens))
+	}
+	l.all = l.all[:0]
+	for len(tokens) > 0 {
+		n := min(len(tokens), prefillChunk)
+		logits, err := l.pass(ctx, tokens[:n], n)
+		if err != nil {
+			return nil, err
+		}
+		l.all = append(l.all, logits...)
+		tokens = tokens[n:]
+	}
+	return l.all, nil
+}
+
+// pass runs the graph over tokens and returns the logits of the last n of them.
+func (l *LM) pass(ctx context.Context, tokens []int32, n int) ([]float32, error) {
+	if l.past+len(tokens) > l.s.ctx {
+		return nil, &fault.Usage{What: fmt.Sprintf("%d tokens do not fit the context of %d", l.past+len(tokens), l.s.ctx)}
+	}
+	p, err := l.planFor(passShape{len(tokens), n})
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range tokens {
+		if t < 0 || int(t) >= l.vocab {
+			return nil, &fault.Usage{What: fmt.Sprintf("token %d is outside the vocabulary of %d", t, l.vocab)}
+		}
+		p.ids[i] = int64(t)
+	}
+	p.past[0] = int64(l.past)
+	if err := l.s.execute(ctx, p.plan); err != nil {
+		return nil, err
+	}
+	l.past += len(tokens)
+	return p.plan.outputs[0].F32(), nil
+}
+
+// planFor returns the plan for a pass, making it if it is new. Its inputs stay bound.
+func (l *LM) planFor(shape passShape) (*lmPlan, error) {
+	if p := l.plans[shape]; p != nil {
+		l.touch(shape)
+		return p, nil
+	}
+	p := &lmPlan{
+		ids:   make([]int64, shape.tokens),
+		past:  make([]int64, 1),
+		index: make([]int64, shape.logits),
+	}
+	for i := range p.index {
+		p.index[i] = int64(shape.tokens - shape.logits + i)
+	}
+	in := map[string]*tensor.Tensor{
+		inputIDs:    tensor.FromSlice(p.ids, 1, shape.tokens),
+		pastLen:     tensor.FromSlice(p.past, 1),
+		logitsIndex: tensor.FromSlice(p.index, shape.logits),
+	}
+	shapes := map[string][]int{}
+	for name, t := range in {
+		shapes[name] = t.Shape
+	}
+	var err error
+	if p.plan, err = newPlan(l.s.model.Graph, shapes, l.s.states, l.s.pool); err != nil {
+		return nil, err
+	}
+	for i, v := range l.s.model.Graph.Inputs {
+		p.plan.inputs[i].Data = in[v.Name].Data
+	}
+	if len(l.order) == maxPlans {
+		delete(l.plans, l.order[0])
+		l.order = l.order[1:]
+	}
+	l.plans[shape] = p
+	l.order = append(l.order, shape)
+	return p, nil
+}
+
+// touch moves a pass to the end of the order in which plans are dropped.
+func (l *LM) touch(shape passShape) {
+	for i, s := range l.order {
+		if s == shape {
+			copy(l.order[i:], l.order[i+1:])
+			l.order[len(l.order)-1] = shape
+			return
+		}
+	}
+}

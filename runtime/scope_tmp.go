@@ -1,2 +1,0 @@
-package runtime
-type scope struct{}

@@ -1,0 +1,226 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	goruntime "runtime"
+	"strings"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// Options are a session's settings.
+type Options struct {
+	Threads int // 0: all cores
+	// Context is the capacity of the caches in tokens, for graphs that have states; 0: the
+	// model's own context length.
+	Context int
+}
+
+// maxPlans is how many input shapes a session keeps plans for.
+const maxPlans = 8
+
+// Session is one run's state of a model: plans, arena, caches, workers. It is not safe for
+// concurrent use; several sessions may share a model.
+type Session struct {
+	model  *model.Model
+	pool   *kernels.Pool
+	plans  []*cachedPlan // most recently used first
+	arena  []byte
+	states map[string]*tensor.Tensor
+	ctx    int
+}
+
+type cachedPlan struct {
+	key  string
+	plan *plan
+}
+
+// NewSession prepares a model for running. The model must outlive the session and not change.
+func NewSession(m *model.Model, o Options) (*Session, error) {
+	s := &Session{model: m, ctx: o.Context}
+	if s.ctx == 0 && m.Meta.LM != nil {
+		s.ctx = m.Meta.LM.ContextLength
+	}
+	threads := o.Threads
+	if threads <= 0 {
+		threads = goruntime.NumCPU()
+	}
+	if err := s.makeStates(); err != nil {
+		return nil, err
+	}
+	s.pool = kernels.NewPool(threads)
+	return s, nil
+}
+
+// makeStates allocates the caches; their unknown dimensions are "batch" (1) and "ctx".
+func (s *Session) makeStates() error {
+	s.states = make(map[string]*tensor.Tensor, len(s.model.Graph.States))
+	for _, st := range s.model.Graph.States {
+		shape := make([]int, len(st.Input.Type.Shape))
+		for i, d := range st.Input.Type.Shape {
+			switch {
+			case d.IsKnown():
+				shape[i] = d.N
+			case d.Sym == "batch":
+				shape[i] = 1
+			case d.Sym == "ctx" && s.ctx > 0:
+				shape[i] = s.ctx
+			default:
+				return fault.Formatf("state "+st.Input.Name, "dimension %v has no size", d)
+			}
+		}
+		size, err := tensor.ByteSize(st.Input.Type.DType, shape, tensor.RowMajor)
+		if err != nil {
+			return fault.Formatf("state "+st.Input.Name, "%v", err)
+		}
+		s.states[st.Input.Name] = &tensor.Tensor{DType: st.Input.Type.DType, Shape: shape, Data: tensor.AlignedBytes(size)}
+	}
+	return nil
+}
+
+// Close ends the session's workers.
+func (s *Session) Close() { s.pool.Close() }
+
+// Threads returns the number of workers.
+func (s *Session) Threads() int { return s.pool.Threads() }
+
+// Run computes the graph's outputs, in the order of Graph.Outputs. They are valid until
+// the next Run. The inputs are given by name; all must be there, with the element types
+// that the graph states and shapes that fit it.
+func (s *Session) Run(ctx context.Context, in map[string]*tensor.Tensor) ([]*tensor.Tensor, error) {
+	p, err := s.planFor(in)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range s.model.Graph.Inputs {
+		p.inputs[i].Data = in[v.Name].Align().Data
+	}
+	if err := s.execute(ctx, p); err != nil {
+		return nil, err
+	}
+	return p.outputs, nil
+}
+
+// execute runs p in the session's arena. A kernel's panic becomes an error that names the cause:
+// one bad model must not end a program that runs others.
+func (s *Session) execute(ctx context.Context, p *plan) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error while running the graph: %v (please report this with the model)", r)
+		}
+	}()
+	if len(s.arena) < p.arena {
+		s.arena = tensor.AlignedBytes(p.arena)
+	}
+	p.bindArena(s.arena)
+	return p.run(ctx)
+}
+
+// planFor returns the plan for the inputs' shapes.
+func (s *Session) planFor(in map[string]*tensor.Tensor) (*plan, error) {
+	g := s.model.Graph
+	var key strings.Builder
+	for _, v := range g.Inputs {
+		t := in[v.Name]
+		if t == nil {
+			return nil, &fault.Usage{What: fmt.Sprintf("input %q (%v) is missing; the graph's inputs are %s", v.Name, v.Type, inputNames(g))}
+		}
+		fmt.Fprint(&key, t.Shape)
+	}
+	if len(in) > len(g.Inputs) {
+		for name := range in {
+			if !hasInput(g, name) {
+				return nil, &fault.Usage{What: fmt.Sprintf("the graph has no input %q; its inputs are %s", name, inputNames(g))}
+			}
+		}
+	}
+	for i, c := range s.plans {
+		if c.key == key.String() {
+			copy(s.plans[1:i+1], s.plans[:i])
+			s.plans[0] = c
+			return c.plan, nil
+		}
+	}
+	shapes := make(map[string][]int, len(in))
+	syms := map[string]int{}
+	for _, v := range g.Inputs {
+		if err := fits(v, in[v.Name], syms); err != nil {
+			return nil, err
+		}
+		shapes[v.Name] = append([]int{}, in[v.Name].Shape...)
+	}
+	p, err := newPlan(g, shapes, s.states, s.pool)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.plans) == maxPlans {
+		s.plans = s.plans[:maxPlans-1]
+	}
+	s.plans = append([]*cachedPlan{{key.String(), p}}, s.plans...)
+	return p, nil
+}
+
+// fits checks a given input against what the graph declares; equal names must be equal sizes.
+func fits(v model.Value, t *tensor.Tensor, syms map[string]int) error {
+	bad := func(why string) error {
+		return &fault.Usage{What: fmt.Sprintf("input %q must be %v, got %v: %s", v.Name, v.Type, t, why)}
+	}
+	if t.DType != v.Type.DType {
+		return bad("element types differ")
+	}
+	if v.Type.Shape == nil {
+		return nil
+	}
+	if len(t.Shape) != len(v.Type.Shape) {
+		return bad("ranks differ")
+	}
+	for i, d := range v.Type.Shape {
+		n := t.Shape[i]
+		if d.IsKnown() && d.N != n {
+			return bad(fmt.Sprintf("dimension %d is %d", i, n))
+		}
+		if d.Sym != "" {
+			if old, ok := syms[d.Sym]; ok && old != n {
+				return bad(fmt.Sprintf("dimension %q is %d here and %d elsewhere", d.Sym, n, old))
+			}
+			syms[d.Sym] = n
+		}
+	}
+	return nil
+}
+
+func hasInput(g *model.Graph, name string) bool {
+	for _, v := range g.Inputs {
+		if v.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func inputNames(g *model.Graph) string {
+	var names []string
+	for _, v := range g.Inputs {
+		names = append(names, fmt.Sprintf("%s %v", v.Name, v.Type))
+	}
+	return strings.Join(names, ", ")
+}
+
+// Memory is what a session holds beside the weights.
+type Memory struct {
+	ArenaBytes int64 `json:"arena_bytes"` // intermediate values of the largest plan so far
+	StateBytes int64 `json:"state_bytes"` // caches
+}
+
+// Memory returns the session's memory; plans are made by Run.
+func (s *Session) Memory() Memory {
+	m := Memory{ArenaBytes: int64(len(s.arena))}
+	for _, t := range s.states {
+		m.StateBytes += int64(len(t.Data))
+	}
+	return m
+}
