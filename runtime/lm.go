@@ -161,6 +161,10 @@ func (l *LM) planFor(shape passShape) (*lmPlan, error) {
 	if p.plan, err = newPlan(l.s.model.Graph, shapes, l.s.states, l.s.pool); err != nil {
 		return nil, err
 	}
+	out := p.plan.outputs[0]
+	if out.DType != tensor.F32 || len(out.Shape) == 0 || out.Len() != shape.logits*l.vocab {
+		return nil, fault.Formatf("graph", "logits must be F32 [.., %d, %d], the output is %v", shape.logits, l.vocab, out)
+	}
 	for i, v := range l.s.model.Graph.Inputs {
 		p.plan.inputs[i].Data = in[v.Name].Data
 	}

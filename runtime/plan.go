@@ -350,7 +350,7 @@ func (p *plan) bindArena(arena []byte) {
 }
 
 // run executes the plan. The inputs' Data must be set and the arena bound.
-func (p *plan) run(ctx context.Context) error {
+func (p *plan) run(ctx context.Context, observe func(*model.Node, []*tensor.Tensor)) error {
 	for _, f := range p.follow {
 		f.view.Data = f.of.Data
 	}
@@ -358,6 +358,9 @@ func (p *plan) run(ctx context.Context) error {
 		s := &p.steps[i]
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if observe != nil {
+			observe(s.node, s.in)
 		}
 		var err error
 		if s.late {

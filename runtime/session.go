@@ -18,6 +18,9 @@ type Options struct {
 	// Context is the capacity of the caches in tokens, for graphs that have states; 0: the
 	// model's own context length.
 	Context int
+	// Observe, if set, sees every planned node's operands just before it runs: how
+	// calibration reads activations. It must not keep or change them.
+	Observe func(n *model.Node, in []*tensor.Tensor)
 }
 
 // maxPlans is how many input shapes a session keeps plans for.
@@ -32,6 +35,8 @@ type Session struct {
 	arena  []byte
 	states map[string]*tensor.Tensor
 	ctx    int
+
+	observe func(n *model.Node, in []*tensor.Tensor)
 }
 
 type cachedPlan struct {
@@ -41,7 +46,7 @@ type cachedPlan struct {
 
 // NewSession prepares a model for running. The model must outlive the session and not change.
 func NewSession(m *model.Model, o Options) (*Session, error) {
-	s := &Session{model: m, ctx: o.Context}
+	s := &Session{model: m, ctx: o.Context, observe: o.Observe}
 	if s.ctx == 0 && m.Meta.LM != nil {
 		s.ctx = m.Meta.LM.ContextLength
 	}
@@ -117,7 +122,7 @@ func (s *Session) execute(ctx context.Context, p *plan) (err error) {
 		s.arena = tensor.AlignedBytes(p.arena)
 	}
 	p.bindArena(s.arena)
-	return p.run(ctx)
+	return p.run(ctx, s.observe)
 }
 
 // planFor returns the plan for the inputs' shapes.
