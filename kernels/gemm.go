@@ -1,0 +1,181 @@
+package kernels
+
+import "unsafe"
+
+// Float products, after the usual plan for caches (Goto and van de Geijn, "Anatomy of High-Performance
+// Matrix Multiplication"): a block of gemmDepth weights of two panels stays in the first cache while
+// gemmRows rows of x pass by from the second.
+//
+// Every output is one chain of fused (in the generic form: separate) multiply-adds with k
+// ascending, whatever the number of rows, threads or the position in the tile: splitting K stores and
+// reloads the chain's value, which changes nothing.
+const (
+	gemmDepth = 256
+	gemmRows  = 512
+	// stripCols is the number of columns that the micro-kernels compute at once: two panels.
+	stripCols = 2 * PanelRows
+	// gemvCols is the same for one row.
+	gemvCols = 4 * PanelRows
+)
+
+// panelsFloatScratch returns the bytes of scratch that panelsFloat needs: a block of two
+// panels as float32.
+func panelsFloatScratch(rows int, w *Weights) int {
+	if w.Kind == KindF32 {
+		return 0
+	}
+	return stripBytes(w.K)
+}
+
+func stripBytes(k int) int { return min(k, gemmDepth) * stripCols * 4 }
+
+// panelsFloat computes, for i in [0, rows) and the outputs n of panels [lo, hi) of w,
+//
+//	dst[i*ldd+n] = sum_k x[i*ldx+k] w[n,k]
+func panelsFloat(dst []float32, ldd int, x []float32, ldx, rows int, w *Weights, lo, hi int, scratch []byte) {
+	n := min(hi*PanelRows, w.N)
+	if rows <= 0 || lo*PanelRows >= n {
+		return
+	}
+	if len(dst) < (rows-1)*ldd+n || len(x) < (rows-1)*ldx+w.K || ldd < n && rows > 1 {
+		panic("kernels: panelsFloat: dst or x is too short")
+	}
+	if len(w.Data) < hi*PanelRows*w.K*w.Kind.floatBytes() {
+		panic("kernels: panelsFloat: weights are too short")
+	}
+	if w.K == 0 {
+		for i := range rows {
+			clear(dst[i*ldd+lo*PanelRows : i*ldd+n])
+		}
+		return
+	}
+	if rows == 1 && gemvSIMD(dst[:n], x, w, lo) {
+		return
+	}
+	block := floatsOf(scratch)
+	for i := 0; i < rows; i += gemmRows {
+		m := min(gemmRows, rows-i)
+		for k := 0; k < w.K; k += gemmDepth {
+			depth := min(gemmDepth, w.K-k)
+			for p := lo; p < hi; p += 2 {
+				b0, b1 := panelBlocks(w, p, min(p+2, hi), k, depth, block)
+				c := p * PanelRows
+				gemmStrip(dst[i*ldd+c:], ldd, x[i*ldx+k:], ldx, m, b0, b1, PanelRows, min(stripCols, n-c), depth, k > 0)
+			}
+		}
+	}
+}
+
+// panelBlocks returns columns k..k+depth of panels p and p+1 as float32: where they lie, or expanded in
+// scratch. If p+1 is not below end the second is the first again.
+func panelBlocks(w *Weights, p, end, k, depth int, scratch []float32) (b0, b1 []float32) {
+	size := depth * PanelRows
+	first, second := (p*w.K+k)*PanelRows, (p*w.K+k)*PanelRows
+	if p+1 < end {
+		second += w.K * PanelRows
+	}
+	switch w.Kind {
+	case KindF32:
+		data := floatsOf(w.Data)
+		return data[first : first+size], data[second : second+size]
+	case KindF16, KindBF16:
+		expand := ExpandF16
+		if w.Kind == KindBF16 {
+			expand = ExpandBF16
+		}
+		data := halvesOf(w.Data)
+		b0 = scratch[:size]
+		b1 = b0
+		expand(b0, data[first:first+size])
+		if second != first {
+			b1 = scratch[size : 2*size]
+			expand(b1, data[second:second+size])
+		}
+		return b0, b1
+	}
+	panic("kernels: panelsFloat: not a float matrix")
+}
+
+// GemmScratchBytes returns the bytes of scratch that Gemm needs for products of n columns and depth k.
+func GemmScratchBytes(n, k int) int { return stripBytes(k) }
+
+// Gemm computes, on the calling goroutine, for i in [0, m) and j in [0, n)
+//
+//	dst[i*ldd+j] = sum_k a[i*lda+k] b[k*ldb+j]        (transB false)
+//	dst[i*ldd+j] = sum_k a[i*lda+k] b[j*ldb+k]        (transB true)
+//
+// dst must not overlap a or b.
+func Gemm(dst []float32, ldd int, a []float32, lda int, b []float32, ldb int, transB bool, m, n, k int, scratch []byte) {
+	gemm(dst, ldd, a, lda, b, ldb, transB, m, n, k, scratch, false)
+}
+
+// gemm is Gemm; with accumulate it adds to dst.
+func gemm(dst []float32, ldd int, a []float32, lda int, b []float32, ldb int, transB bool, m, n, k int, scratch []byte, accumulate bool) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	if k <= 0 {
+		for i := 0; i < m && !accumulate; i++ {
+			clear(dst[i*ldd : i*ldd+n])
+		}
+		return
+	}
+	brows, bcols := k, n
+	if transB {
+		brows, bcols = n, k
+	}
+	if len(dst) < (m-1)*ldd+n || len(a) < (m-1)*lda+k || len(b) < (brows-1)*ldb+bcols {
+		panic("kernels: Gemm: dst, a or b is too short")
+	}
+	if len(scratch) < GemmScratchBytes(n, k) {
+		panic("kernels: Gemm: scratch is too short")
+	}
+	block := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(scratch))), stripBytes(k)/4)
+	for i := 0; i < m; i += gemmRows {
+		rows := min(gemmRows, m-i)
+		for l := 0; l < k; l += gemmDepth {
+			depth := min(gemmDepth, k-l)
+			for j := 0; j < n; j += stripCols {
+				cols := min(stripCols, n-j)
+				d, x, acc := dst[i*ldd+j:], a[i*lda+l:], accumulate || l > 0
+				// Few rows read b where it lies; packing pays when it is read again.
+				if !transB && rows <= directRows && cols == stripCols {
+					gemmStrip(d, ldd, x, lda, rows, b[l*ldb+j:], b[l*ldb+j+PanelRows:], ldb, cols, depth, acc)
+					continue
+				}
+				if transB {
+					packStripTrans(block, b[j*ldb+l:], ldb, cols, depth)
+				} else {
+					packStrip(block, b[l*ldb+j:], ldb, cols, depth)
+				}
+				gemmStrip(d, ldd, x, lda, rows, block, block[PanelRows:], stripCols, cols, depth, acc)
+			}
+		}
+	}
+}
+
+// directRows is the largest number of rows for which Gemm reads b unpacked.
+const directRows = 12
+
+// packStrip copies cols columns of a depth x cols block to rows of stripCols, the rest 0.
+func packStrip(block, b []float32, ldb, cols, depth int) {
+	for k := range depth {
+		row := block[k*stripCols : (k+1)*stripCols]
+		clear(row[copy(row, b[k*ldb:k*ldb+cols]):])
+	}
+}
+
+// packStripTrans is packStrip from a cols x depth block.
+func packStripTrans(block, b []float32, ldb, cols, depth int) {
+	c := packTransSIMD(block, b, ldb, cols, depth)
+	for ; c < cols; c++ {
+		for k, v := range b[c*ldb : c*ldb+depth] {
+			block[k*stripCols+c] = v
+		}
+	}
+	for ; c < stripCols; c++ {
+		for k := range depth {
+			block[k*stripCols+c] = 0
+		}
+	}
+}
