@@ -1,0 +1,103 @@
+package eval
+
+import "math"
+
+// Divergence says how far a model's outputs are from a reference's over some positions.
+type Divergence struct {
+	// MeanKL is the mean of sum_i p_i ln(p_i/q_i) in nats, p the reference's distribution. NaN
+	// where outputs are no distributions.
+	MeanKL float64
+	// Top1Agreement is the fraction of positions whose largest output is the same one.
+	Top1Agreement float64
+	// RelError is the mean over positions of |out - ref|^2 / |ref|^2.
+	RelError  float64
+	Positions int
+}
+
+// Loss is the figure to minimise: MeanKL, or RelError where there is none.
+func (d Divergence) Loss() float64 {
+	if math.IsNaN(d.MeanKL) {
+		return d.RelError
+	}
+	return d.MeanKL
+}
+
+// comparison accumulates a Divergence.
+type comparison struct {
+	kl, rel float64
+	same    int
+	n       int
+}
+
+// addLogits adds one position of two vectors of logits.
+func (c *comparison) addLogits(ref, got []float32) {
+	c.kl += klDivergence(ref, got)
+	c.addVector(ref, got)
+}
+
+// addVector adds one position of two vectors that are no logits.
+func (c *comparison) addVector(ref, got []float32) {
+	var diff, norm float64
+	for i, r := range ref {
+		d := float64(r) - float64(got[i])
+		diff += d * d
+		norm += float64(r) * float64(r)
+	}
+	if norm > 0 {
+		c.rel += diff / norm
+	} else if diff > 0 {
+		c.rel++
+	}
+	if argmax(ref) == argmax(got) {
+		c.same++
+	}
+	c.n++
+}
+
+func (c *comparison) divergence(logits bool) Divergence {
+	d := Divergence{MeanKL: math.NaN(), Positions: c.n}
+	if c.n == 0 {
+		return d
+	}
+	n := float64(c.n)
+	d.Top1Agreement, d.RelError = float64(c.same)/n, c.rel/n
+	if logits {
+		d.MeanKL = c.kl / n
+	}
+	return d
+}
+
+// logSumExp returns ln(sum exp(x_i)) in float64.
+func logSumExp(x []float32) float64 {
+	m := math.Inf(-1)
+	for _, v := range x {
+		m = max(m, float64(v))
+	}
+	var sum float64
+	for _, v := range x {
+		sum += math.Exp(float64(v) - m)
+	}
+	return m + math.Log(sum)
+}
+
+// klDivergence returns KL(softmax(ref) || softmax(got)) in nats.
+func klDivergence(ref, got []float32) float64 {
+	lr, lg := logSumExp(ref), logSumExp(got)
+	var kl float64
+	for i, r := range ref {
+		lp := float64(r) - lr
+		kl += math.Exp(lp) * (lp - (float64(got[i]) - lg))
+	}
+	return max(kl, 0)
+}
+
+// argmax returns the index of the largest element, the first of equals.
+func argmax(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}

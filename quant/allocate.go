@@ -1,0 +1,193 @@
+package quant
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model/dskfile"
+)
+
+// defaultBPW is the adaptive strategy's budget, weights only, when none is given.
+const defaultBPW = 4.5
+
+// choose sets every candidate's width.
+func (q *quantizer) choose(ctx context.Context) error {
+	if q.o.Strategy == Uniform {
+		for i, c := range q.candidates {
+			q.o.progress("quantize", i, len(q.candidates))
+			c.choice = option{bits: q.o.Bits, bytes: int64(dtypeOf(q.o.Bits).Format().Bytes(c.n, c.k))}
+			c.why = fmt.Sprintf("uniform %d bit", q.o.Bits)
+			if err := c.measureError(&c.choice, q.o.Threads); err != nil {
+				return err
+			}
+		}
+		q.o.progress("quantize", len(q.candidates), len(q.candidates))
+		return nil
+	}
+	if err := q.measureOptions(ctx); err != nil {
+		return err
+	}
+	if err := q.measureSensitivity(ctx); err != nil {
+		return err
+	}
+	if q.o.MaxKL > 0 && q.budget() == 0 {
+		return q.smallestWithin(ctx)
+	}
+	return q.fitBudget()
+}
+
+// budget returns the allowed bytes of the whole file, or 0.
+func (q *quantizer) budget() int64 {
+	p := float64(q.m.Meta.Parameters)
+	switch {
+	case q.o.TargetBytes > 0:
+		return q.o.TargetBytes
+	case q.o.TargetRatio > 0:
+		return int64(4 * p / q.o.TargetRatio)
+	case q.o.TargetBPW > 0:
+		return int64(q.o.TargetBPW * p / 8)
+	}
+	return 0
+}
+
+// fitBudget spends the budget where it lowers the predicted loss most per byte. The file's size with
+// the choice is exact, so the budget holds for the file that is written.
+func (q *quantizer) fitBudget() error {
+	want := q.budget()
+	if want == 0 {
+		var weights int64
+		for _, c := range q.candidates {
+			weights += int64(c.n) * int64(c.k)
+		}
+		allocate(q.candidates, int64(float64(weights)*defaultBPW/8))
+		return nil
+	}
+	allocate(q.candidates, 0)
+	smallest, err := q.size()
+	if err != nil {
+		return err
+	}
+	if smallest > want {
+		return &fault.Gate{What: fmt.Sprintf("the target of %d bytes cannot be met: with every weight at 2 bit the file has %d bytes", want, smallest)}
+	}
+	// The rest of the file hardly depends on the widths, but its compressed header does a little.
+	spend := q.weightBytes() + want - smallest
+	for {
+		allocate(q.candidates, spend)
+		got, err := q.size()
+		if err != nil {
+			return err
+		}
+		if got <= want {
+			return nil
+		}
+		spend -= got - want
+	}
+}
+
+// size returns the bytes of the file with the present choice.
+func (q *quantizer) size() (int64, error) { return dskfile.Size(q.encode()) }
+
+func (q *quantizer) weightBytes() int64 {
+	var sum int64
+	for _, c := range q.candidates {
+		sum += c.choice.bytes
+	}
+	return sum
+}
+
+// smallestWithin finds the smallest choice whose divergence on the calibration data stays within
+// MaxKL, by bisection over the budget.
+func (q *quantizer) smallestWithin(ctx context.Context) error {
+	if q.probe == nil {
+		return &fault.Usage{What: "--max-kl without a size target needs --calib to search on"}
+	}
+	var lo, hi int64
+	for _, c := range q.candidates {
+		lo += c.options[len(c.options)-1].bytes
+		hi += c.options[0].bytes
+	}
+	const steps = 8
+	for i := range steps {
+		q.o.progress("search", i, steps)
+		mid := lo + (hi-lo)/2
+		allocate(q.candidates, mid)
+		d, err := q.divergence(ctx, q.encode())
+		if err != nil {
+			return err
+		}
+		if d <= q.o.MaxKL {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	q.o.progress("search", steps, steps)
+	allocate(q.candidates, hi)
+	return nil
+}
+
+// allocate chooses widths whose bytes sum to at most budget (the narrowest ones if it is too
+// small): from the narrowest widths up, it takes the step with the largest fall of predicted loss per
+// byte among each candidate's steps on its lower convex hull. Ties go to graph order.
+func allocate(cs []*candidate, budget int64) {
+	hulls := make([][]option, len(cs))
+	var used int64
+	for i, c := range cs {
+		hulls[i] = hull(c.options)
+		c.choice = hulls[i][0]
+		used += c.choice.bytes
+	}
+	at := make([]int, len(cs))
+	for {
+		best, gain := -1, 0.0
+		for i, c := range cs {
+			if at[i]+1 == len(hulls[i]) {
+				continue
+			}
+			a, b := hulls[i][at[i]], hulls[i][at[i]+1]
+			if used+b.bytes-a.bytes > budget {
+				continue
+			}
+			g := c.sens * (a.err - b.err) / float64(b.bytes-a.bytes)
+			if best < 0 || g > gain {
+				best, gain = i, g
+			}
+		}
+		if best < 0 {
+			break
+		}
+		at[best]++
+		used += hulls[best][at[best]].bytes - cs[best].choice.bytes
+		cs[best].choice = hulls[best][at[best]]
+	}
+	for _, c := range cs {
+		c.why = fmt.Sprintf("predicted loss %.3g", c.sens*c.choice.err)
+	}
+}
+
+// hull returns the options on the lower convex hull of error over bytes, by rising bytes.
+func hull(options []option) []option {
+	var h []option
+	for i := len(options) - 1; i >= 0; i-- {
+		o := options[i]
+		if len(h) > 0 && o.err >= h[len(h)-1].err {
+			continue
+		}
+		for len(h) > 1 && slope(h[len(h)-2], h[len(h)-1]) <= slope(h[len(h)-1], o) {
+			h = h[:len(h)-1]
+		}
+		h = append(h, o)
+	}
+	return h
+}
+
+// slope is the fall of the error per byte from a to b.
+func slope(a, b option) float64 {
+	if b.bytes == a.bytes {
+		return math.Inf(1)
+	}
+	return (a.err - b.err) / float64(b.bytes-a.bytes)
+}

@@ -1,0 +1,242 @@
+// Package quant turns a model's weights into blocks of 8, 4, 3 or 2 bits. Every weight matrix is
+// a candidate; what stays wider, and why, stands in the report. Steps, in the order of the
+// data: candidates.go finds the matrices, calibrate.go reads activations, sensitivity.go
+// measures what each width costs, allocate.go spends the budget, encode.go makes the blocks.
+package quant
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strconv"
+
+	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/eval"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/model/dskfile"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// Strategy says how widths are chosen.
+type Strategy string
+
+// The strategies.
+const (
+	Uniform  Strategy = "uniform"  // one width for all candidates
+	Adaptive Strategy = "adaptive" // measured per tensor, under a budget
+)
+
+// Options are the settings of Apply.
+type Options struct {
+	Strategy Strategy
+	Bits     int // 2, 3, 4 or 8; 0 = chosen per tensor ("auto")
+	// At most one of the budgets is set; they count the whole file.
+	TargetBytes int64
+	TargetRatio float64 // 4 x parameters / bytes
+	TargetBPW   float64 // 8 x bytes / parameters
+	// MaxKL and MinAgreement are gates on the evaluation data; 0 = none.
+	MaxKL        float64
+	MinAgreement float64
+	Calib        *dataset.Data // activations for importance and sensitivity; nil = data-free
+	Eval         *dataset.Data // measures the result; never used to choose anything
+	EvalOptions  eval.Options
+	Threads      int
+	Version      string // of dsk, for the history
+	Progress     func(stage string, done, total int64)
+}
+
+// Report is what Apply did. Sizes count the whole .dsk file.
+type Report struct {
+	Strategy     Strategy       `json:"strategy"`
+	Calibration  string         `json:"calibration"` // "none (data-free)" or the data's name
+	Bytes        int64          `json:"bytes"`
+	Parameters   int64          `json:"parameters"`
+	BitsPerW     float64        `json:"bits_per_weight"`
+	RatioVsF32   float64        `json:"ratio_vs_f32"`
+	MeanKL       *float64       `json:"mean_kl,omitempty"`
+	Agreement    *float64       `json:"top1_agreement,omitempty"`
+	Metrics      *eval.Report   `json:"evaluation,omitempty"` // of the quantized model
+	Reference    *eval.Report   `json:"reference,omitempty"`  // of the input model
+	Tensors      []TensorReport `json:"tensors"`
+	Measurements int            `json:"measurements"` // models run to measure sensitivity
+}
+
+// TensorReport is one weight's entry.
+type TensorReport struct {
+	Name  string `json:"name"`
+	Shape []int  `json:"shape"`
+	Bits  int    `json:"bits"`
+	Bytes int64  `json:"bytes"`
+	// RelError is the squared error of the weights, weighted by importance, over their weighted square.
+	RelError float64 `json:"relative_error"`
+	Why      string  `json:"why"`
+}
+
+// Apply returns a copy of m with quantized weights. m is not changed; the new weights are
+// made when they are written or loaded.
+func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Report, error) {
+	if err := o.check(); err != nil {
+		return nil, nil, err
+	}
+	q := &quantizer{o: o, m: m}
+	q.findCandidates()
+	if len(q.candidates) == 0 {
+		return nil, nil, &fault.Usage{What: "the model has no weight matrix to quantize (was it converted with --no-fuse?)"}
+	}
+	if err := q.calibrate(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := q.choose(ctx); err != nil {
+		return nil, nil, err
+	}
+	out := q.encode()
+	out.Meta.Steps = append(out.Meta.Steps, model.Step{Verb: "quantize", Version: o.Version, Options: o.history()})
+	r, err := q.report(ctx, out)
+	return out, r, err
+}
+
+func (o *Options) check() error {
+	budgets := 0
+	for _, set := range []bool{o.TargetBytes > 0, o.TargetRatio > 0, o.TargetBPW > 0} {
+		if set {
+			budgets++
+		}
+	}
+	switch {
+	case budgets > 1:
+		return &fault.Usage{What: "give one of --target-size, --target-ratio and --target-bpw"}
+	case o.Bits != 0 && budgets > 0:
+		return &fault.Usage{What: "a target chooses the widths: leave --weight-bits at auto"}
+	case o.Strategy == Uniform && o.Bits == 0:
+		return &fault.Usage{What: "--strategy uniform needs --weight-bits 2, 3, 4 or 8"}
+	case o.Strategy == Adaptive && o.Bits != 0:
+		return &fault.Usage{What: "--strategy adaptive chooses the widths itself: leave --weight-bits at auto"}
+	case (o.MaxKL > 0 || o.MinAgreement > 0) && o.Eval == nil:
+		return &fault.Usage{What: "--max-kl and --min-agreement are measured on --eval data, which is missing"}
+	}
+	switch o.Bits {
+	case 0, 2, 3, 4, 8:
+		return nil
+	}
+	return &fault.Usage{What: fmt.Sprintf("--weight-bits %d: the widths are 2, 3, 4 and 8", o.Bits)}
+}
+
+// history gives the settings that determine the output's bytes.
+func (o *Options) history() map[string]string {
+	h := map[string]string{"strategy": string(o.Strategy), "calibration": "none"}
+	if o.Bits != 0 {
+		h["weight_bits"] = strconv.Itoa(o.Bits)
+	}
+	float := func(key string, v float64) {
+		if v > 0 {
+			h[key] = strconv.FormatFloat(v, 'g', -1, 64)
+		}
+	}
+	float("target_bytes", float64(o.TargetBytes))
+	float("target_ratio", o.TargetRatio)
+	float("target_bpw", o.TargetBPW)
+	float("max_kl", o.MaxKL)
+	if o.Calib != nil {
+		h["calibration"] = o.Calib.Name()
+	}
+	return h
+}
+
+func (o *Options) progress(stage string, done, total int) {
+	if o.Progress != nil {
+		o.Progress(stage, int64(done), int64(total))
+	}
+}
+
+// quantizer is one Apply under way.
+type quantizer struct {
+	o          Options
+	m          *model.Model
+	candidates []*candidate
+	probe      *eval.Probe // on the calibration data; nil if data-free
+	measured   int
+}
+
+// report measures the result and holds it against the gates. The report is complete
+// even when a gate fails.
+func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, error) {
+	size, err := dskfile.Size(out)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{
+		Strategy: q.o.Strategy, Calibration: "none (data-free)", Bytes: size,
+		Parameters: q.m.Meta.Parameters, Measurements: q.measured,
+	}
+	if q.o.Calib != nil {
+		r.Calibration = q.o.Calib.Name()
+	}
+	if r.Parameters > 0 {
+		r.BitsPerW = 8 * float64(size) / float64(r.Parameters)
+		r.RatioVsF32 = 4 * float64(r.Parameters) / float64(size)
+	}
+	for _, c := range q.candidates {
+		r.Tensors = append(r.Tensors, TensorReport{
+			Name: c.name, Shape: c.t.Shape, Bits: c.choice.bits, Bytes: c.choice.bytes,
+			RelError: c.choice.err, Why: c.why,
+		})
+	}
+	sort.SliceStable(r.Tensors, func(i, j int) bool { return r.Tensors[i].Name < r.Tensors[j].Name })
+	if q.o.Eval == nil {
+		return r, nil
+	}
+	if err := q.measure(ctx, out, r); err != nil {
+		return nil, err
+	}
+	return r, r.gate(&q.o)
+}
+
+// measure evaluates the quantized model against the input model on the evaluation data.
+func (q *quantizer) measure(ctx context.Context, out *model.Model, r *Report) error {
+	o := q.o.EvalOptions
+	o.Threads = q.o.Threads
+	o.Progress = func(done, total int64) { q.o.progress("evaluate", int(done), int(total)) }
+	var err error
+	if r.Metrics, err = eval.Run(ctx, out, q.o.Eval, q.m, o); err != nil {
+		return err
+	}
+	if kl, ok := r.Metrics.Metrics["mean_kl"]; ok {
+		r.MeanKL = &kl
+	}
+	if a, ok := r.Metrics.Metrics["top1_agreement"]; ok {
+		r.Agreement = &a
+	}
+	r.Reference = r.Metrics.Reference
+	return nil
+}
+
+func (r *Report) gate(o *Options) error {
+	if o.MaxKL > 0 && (r.MeanKL == nil || *r.MeanKL > o.MaxKL) {
+		return &fault.Gate{What: fmt.Sprintf("mean KL %s is above --max-kl %g; allow more bytes or calibrate with --calib", number(r.MeanKL), o.MaxKL)}
+	}
+	if o.MinAgreement > 0 && (r.Agreement == nil || *r.Agreement < o.MinAgreement) {
+		return &fault.Gate{What: fmt.Sprintf("top-1 agreement %s is below --min-agreement %g; allow more bytes or calibrate with --calib", number(r.Agreement), o.MinAgreement)}
+	}
+	return nil
+}
+
+func number(v *float64) string {
+	if v == nil {
+		return "(not measured for this task)"
+	}
+	return strconv.FormatFloat(*v, 'g', 4, 64)
+}
+
+// dtypeOf returns the element type of a width.
+func dtypeOf(bits int) tensor.DType {
+	switch bits {
+	case 8:
+		return tensor.D8
+	case 4:
+		return tensor.D4
+	case 3:
+		return tensor.D3
+	}
+	return tensor.D2
+}
