@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package kernels
 
 func gemmStrip(dst []float32, ldd int, x []float32, ldx, rows int, b0, b1 []float32, ldb, cols, k int, accumulate bool) {
