@@ -1,0 +1,162 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+)
+
+// maxText bounds what a text file unpacks to, so that a small hostile .gz cannot fill the memory.
+const maxText = 4 << 30
+
+// openText adds a text file: plain, .gz, .jsonl, .csv or .tsv.
+func (d *Data) openText(path string) error {
+	d.kind = Text
+	name := strings.TrimSuffix(strings.ToLower(path), ".gz")
+	var parse func(io.Reader) ([]text, error)
+	switch {
+	case strings.HasSuffix(name, ".jsonl"):
+		parse = readJSONL
+	case strings.HasSuffix(name, ".csv"):
+		parse = func(r io.Reader) ([]text, error) { return readTable(r, ',') }
+	case strings.HasSuffix(name, ".tsv"):
+		parse = func(r io.Reader) ([]text, error) { return readTable(r, '\t') }
+	default:
+		d.texts = append(d.texts, text{path: path})
+		return nil
+	}
+	b, err := readAll(path)
+	if err != nil {
+		return err
+	}
+	texts, err := parse(bytes.NewReader(b))
+	if err != nil {
+		var f *fault.Format
+		if errors.As(err, &f) {
+			f.File = path
+		}
+		return err
+	}
+	d.texts = append(d.texts, texts...)
+	return nil
+}
+
+func (t *text) read() (string, error) {
+	if t.path == "" {
+		return t.body, nil
+	}
+	b, err := readAll(t.path)
+	if err != nil {
+		return "", err
+	}
+	if bytes.IndexByte(b, 0) >= 0 || !utf8.Valid(b) {
+		return "", &fault.Format{File: t.path, Offset: -1, Where: "text", Why: "it is not UTF-8 text",
+			Next: "convert it to UTF-8, or give the data in another form"}
+	}
+	return string(b), nil
+}
+
+// readAll reads a file, unpacking it if its name ends in .gz.
+func readAll(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	defer f.Close()
+	if !strings.HasSuffix(strings.ToLower(path), ".gz") {
+		b, err := io.ReadAll(f)
+		if err != nil {
+			return nil, fmt.Errorf("data: %w", err)
+		}
+		return b, nil
+	}
+	bad := func(err error) error {
+		return &fault.Format{File: path, Offset: -1, Where: "gzip", Why: err.Error()}
+	}
+	z, err := gzip.NewReader(bufio.NewReader(f))
+	if err != nil {
+		return nil, bad(err)
+	}
+	b, err := io.ReadAll(io.LimitReader(z, maxText))
+	if err != nil {
+		return nil, bad(err)
+	}
+	return b, nil
+}
+
+// readJSONL reads one object a line: text, or prompt and completion, or messages.
+func readJSONL(r io.Reader) ([]text, error) {
+	var out []text
+	dec := json.NewDecoder(r)
+	for line := 1; ; line++ {
+		var v struct {
+			Text, Prompt, Completion string
+			Messages                 []struct{ Role, Content string }
+		}
+		if err := dec.Decode(&v); errors.Is(err, io.EOF) {
+			return out, nil
+		} else if err != nil {
+			return nil, &fault.Format{Offset: dec.InputOffset(), Where: fmt.Sprintf("object %d", line), Why: err.Error(),
+				Next: `each line must be an object with "text", "prompt" and "completion", or "messages"`}
+		}
+		body := v.Text + v.Prompt + v.Completion
+		for _, m := range v.Messages {
+			body += m.Role + ": " + m.Content + "\n"
+		}
+		out = append(out, text{body: body})
+	}
+}
+
+// readTable reads rows with a text and a label column, found by the header: "text" or "sentence" (else the first
+// column), and "label" (else the last of several).
+func readTable(r io.Reader, comma rune) ([]text, error) {
+	c := csv.NewReader(r)
+	c.Comma = comma
+	c.LazyQuotes = true
+	c.FieldsPerRecord = -1
+	rows, err := c.ReadAll()
+	if err != nil {
+		return nil, &fault.Format{Offset: -1, Where: "table", Why: err.Error()}
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	textCol, labelCol := 0, -1
+	if len(rows[0]) > 1 {
+		labelCol = len(rows[0]) - 1
+	}
+	header := false
+	for i, name := range rows[0] {
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "text", "sentence":
+			textCol, header = i, true
+		case "label", "labels", "class":
+			labelCol, header = i, true
+		}
+	}
+	if header {
+		rows = rows[1:]
+	}
+	var out []text
+	for _, row := range rows {
+		if textCol >= len(row) {
+			continue
+		}
+		t := text{body: row[textCol]}
+		if labelCol >= 0 && labelCol < len(row) {
+			t.label = row[labelCol]
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
