@@ -1,0 +1,105 @@
+package tokenizer
+
+import (
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// addedToken is a token that is cut out of the text before the model sees it.
+type addedToken struct {
+	ID         int32  `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized bool   `json:"normalized"`
+	Special    bool   `json:"special"`
+}
+
+// addedSet finds added tokens: at each place the longest one.
+type addedSet struct {
+	byFirst [256][]addedToken // longest first
+	empty   bool
+}
+
+// newAddedSet indexes the tokens whose Normalized is as given; normalize applies to their contents.
+func newAddedSet(tokens []addedToken, normalized bool, normalize normalizer) *addedSet {
+	a := &addedSet{empty: true}
+	for _, t := range tokens {
+		if t.Normalized != normalized {
+			continue
+		}
+		if normalized && normalize != nil {
+			t.Content = normalize(t.Content)
+		}
+		if t.Content != "" {
+			a.empty = false
+			a.byFirst[t.Content[0]] = append(a.byFirst[t.Content[0]], t)
+		}
+	}
+	for _, list := range a.byFirst {
+		sort.SliceStable(list, func(i, j int) bool { return len(list[i].Content) > len(list[j].Content) })
+	}
+	return a
+}
+
+// split calls text for what lies between added tokens and token for each of them, in order.
+func (a *addedSet) split(s string, text func(lo, hi int), token func(id int32)) {
+	last := 0
+	if a.empty {
+		if s != "" {
+			text(0, len(s))
+		}
+		return
+	}
+	for i := 0; i < len(s); {
+		t := a.at(s, i)
+		if t == nil {
+			i++
+			continue
+		}
+		lo, hi := i, i+len(t.Content)
+		i = hi
+		if t.SingleWord && (endsWithWord(s[:lo]) || startsWithWord(s[hi:])) {
+			continue
+		}
+		if t.LStrip {
+			lo = max(last, len(strings.TrimRightFunc(s[:lo], unicode.IsSpace)))
+		}
+		if t.RStrip {
+			hi = len(s) - len(strings.TrimLeftFunc(s[hi:], unicode.IsSpace))
+		}
+		if last < lo {
+			text(last, lo)
+		}
+		token(t.ID)
+		last = hi
+		i = max(i, hi)
+	}
+	if last < len(s) {
+		text(last, len(s))
+	}
+}
+
+// at returns the longest token that starts at i, or nil.
+func (a *addedSet) at(s string, i int) *addedToken {
+	list := a.byFirst[s[i]]
+	for k := range list {
+		if strings.HasPrefix(s[i:], list[k].Content) {
+			return &list[k]
+		}
+	}
+	return nil
+}
+
+func endsWithWord(s string) bool {
+	r, w := utf8.DecodeLastRuneInString(s)
+	return w > 0 && isWord(r)
+}
+
+func startsWithWord(s string) bool {
+	r, w := utf8.DecodeRuneInString(s)
+	return w > 0 && isWord(r)
+}
