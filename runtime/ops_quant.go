@@ -1,0 +1,242 @@
+package runtime
+
+import (
+	"math"
+
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+var _ = register("", operands(2, map[string]Binder{
+	"QuantizeLinear":   bindQuantize,
+	"DequantizeLinear": bindDequantize,
+}))
+
+var _ = register("", operands(1, map[string]Binder{"DynamicQuantizeLinear": bindDynamicQuantize}))
+
+// scales are the scale (input 1) and zero point (input 2) of a quantization: one for
+// the tensor, one for each index of an axis, or one for each block along it.
+type scales struct {
+	b      *Bind
+	scale  []float32
+	zero   []float32
+	axis   bool // else one for the tensor
+	dim    int  // of the axis
+	inner  int  // elements after it
+	block  int  // 0: one for each index
+	blocks int
+}
+
+func (b *Bind) scales() (*scales, error) {
+	x, scale := b.In[0], b.In[1]
+	n := scale.Len()
+	if b.Has(2) && b.In[2].Len() != n || !scale.DType.IsFloat() {
+		return nil, b.errorf("scale %v with zero point %v", scale, b.In[2])
+	}
+	s := &scales{b: b, scale: make([]float32, n), zero: make([]float32, n), block: int(b.Node.Int("block_size", 0))}
+	if n != 1 || s.block > 0 {
+		axis, err := b.axis("axis", 1, len(x.Shape))
+		if err != nil {
+			return nil, err
+		}
+		s.axis, s.dim, s.inner, s.blocks = true, x.Shape[axis], product(x.Shape[axis+1:]), 1
+		want := s.dim
+		if s.block > 0 {
+			s.blocks = (s.dim + s.block - 1) / s.block
+			want = product(x.Shape[:axis]) * s.blocks * s.inner
+		}
+		if n != want {
+			return nil, b.errorf("%d scales for %v, want %d", n, x, want)
+		}
+	}
+	if b.IsConst(1) && (!b.Has(2) || b.IsConst(2)) {
+		s.load()
+		s.b = nil
+	}
+	return s, nil
+}
+
+// load reads the operands, once if they are constants.
+func (s *scales) load() {
+	if s.b == nil {
+		return
+	}
+	loadScale := loaderOf(s.b.In[1].DType)
+	for i := range s.scale {
+		s.scale[i] = float32(loadScale(s.b.In[1], i))
+	}
+	if s.b.Has(2) {
+		loadZero := loaderOf(s.b.In[2].DType)
+		for i := range s.zero {
+			s.zero[i] = float32(loadZero(s.b.In[2], i))
+		}
+	}
+}
+
+// at returns the number of element i's scale, and for how many elements it goes on (step 0) or goes
+// up by one each (step 1).
+func (s *scales) at(i int) (k, step, n int) {
+	if !s.axis {
+		return 0, 0, math.MaxInt
+	}
+	r, c := i/s.inner, i%s.inner
+	o, a := r/s.dim, r%s.dim
+	switch {
+	case s.block == 0 && s.inner == 1:
+		return a, 1, s.dim - a
+	case s.block == 0:
+		return a, 0, s.inner - c
+	case s.inner == 1:
+		return o*s.blocks + a/s.block, 0, min(s.block-a%s.block, s.dim-a)
+	}
+	return (o*s.blocks+a/s.block)*s.inner + c, 1, s.inner - c
+}
+
+// bindQuantize binds y = saturate(round(x / scale) + zero), rounding half to even.
+func bindQuantize(b *Bind) (Run, error) {
+	s, err := b.scales()
+	if err != nil {
+		return nil, err
+	}
+	switch dt := b.In[0].DType; dt {
+	case tensor.F32:
+		return quantizeFrom(b, s, func(v float32) float32 { return v })
+	case tensor.F64:
+		return quantizeFrom(b, s, func(v float64) float32 { return float32(v) })
+	case tensor.F16, tensor.BF16:
+		return quantizeFrom(b, s, halfOf(dt).from)
+	case tensor.I32:
+		return quantizeFrom(b, s, func(v int32) float32 { return float32(v) })
+	}
+	return nil, b.unsupportedType(b.In[0].DType)
+}
+
+func quantizeFrom[T tensor.Element](b *Bind, s *scales, load func(T) float32) (Run, error) {
+	switch b.Out[0].DType {
+	case tensor.U8:
+		return quantizeTo[T, uint8](b, s, load, 0, math.MaxUint8), nil
+	case tensor.I8:
+		return quantizeTo[T, int8](b, s, load, math.MinInt8, math.MaxInt8), nil
+	case tensor.U16:
+		return quantizeTo[T, uint16](b, s, load, 0, math.MaxUint16), nil
+	case tensor.I16:
+		return quantizeTo[T, int16](b, s, load, math.MinInt16, math.MaxInt16), nil
+	}
+	return nil, b.unsupportedType(b.Out[0].DType)
+}
+
+func quantizeTo[T tensor.Element, Q int8 | uint8 | int16 | uint16](b *Bind, s *scales, load func(T) float32, low, high float64) Run {
+	in, out := b.In[0], b.Out[0]
+	do := b.split(in.Len(), 64, 8, func(_, lo, hi int) {
+		dst, src := tensor.View[Q](out), tensor.View[T](in)
+		for lo < hi {
+			k, step, n := s.at(lo)
+			n = min(n, hi-lo)
+			d := dst[lo : lo+n]
+			for i, v := range src[lo : lo+n] {
+				d[i] = Q(saturate(load(v)/s.scale[k], s.zero[k], low, high))
+				k += step
+			}
+			lo += n
+		}
+	})
+	return func() error {
+		s.load()
+		do()
+		return nil
+	}
+}
+
+// saturate returns round(v) + zero within [low, high]; low for a NaN.
+func saturate(v, zero float32, low, high float64) int {
+	r := math.RoundToEven(float64(v)) + float64(zero)
+	if !(r > low) {
+		return int(low)
+	}
+	return int(min(r, high))
+}
+
+// bindDequantize binds y = (x - zero) * scale.
+func bindDequantize(b *Bind) (Run, error) {
+	s, err := b.scales()
+	if err != nil {
+		return nil, err
+	}
+	switch b.In[0].DType {
+	case tensor.U8:
+		return dequantizeFrom[uint8](b, s)
+	case tensor.I8:
+		return dequantizeFrom[int8](b, s)
+	case tensor.U16:
+		return dequantizeFrom[uint16](b, s)
+	case tensor.I16:
+		return dequantizeFrom[int16](b, s)
+	case tensor.I32:
+		return dequantizeFrom[int32](b, s)
+	}
+	return nil, b.unsupportedType(b.In[0].DType)
+}
+
+func dequantizeFrom[Q integer](b *Bind, s *scales) (Run, error) {
+	switch dt := b.Out[0].DType; dt {
+	case tensor.F32:
+		return dequantizeTo[Q](b, s, func(v float32) float32 { return v }), nil
+	case tensor.F16, tensor.BF16:
+		return dequantizeTo[Q](b, s, halfOf(dt).to), nil
+	}
+	return nil, b.unsupportedType(b.Out[0].DType)
+}
+
+func dequantizeTo[Q integer, T tensor.Element](b *Bind, s *scales, store func(float32) T) Run {
+	in, out := b.In[0], b.Out[0]
+	do := b.split(in.Len(), 64, 4, func(_, lo, hi int) {
+		dst, src := tensor.View[T](out), tensor.View[Q](in)
+		for lo < hi {
+			k, step, n := s.at(lo)
+			n = min(n, hi-lo)
+			d := dst[lo : lo+n]
+			for i, q := range src[lo : lo+n] {
+				// In float64 the difference is exact for I32 too.
+				d[i] = store(float32((float64(q) - float64(s.zero[k])) * float64(s.scale[k])))
+				k += step
+			}
+			lo += n
+		}
+	})
+	return func() error {
+		s.load()
+		do()
+		return nil
+	}
+}
+
+// bindDynamicQuantize quantizes to U8 with a scale and zero point from the data's range, which is made to
+// hold 0. Outputs: y, scale, zero point.
+func bindDynamicQuantize(b *Bind) (Run, error) {
+	in := b.In[0]
+	if in.DType != tensor.F32 {
+		return nil, b.unsupportedType(in.DType)
+	}
+	return simple(func() {
+		var low, high float32
+		for _, v := range in.F32() {
+			low, high = min(low, v), max(high, v)
+		}
+		scale := float32(1)
+		if high > low {
+			scale = (high - low) / 255
+		}
+		zero := saturate(-low/scale, 0, 0, 255)
+		if b.HasOut(1) {
+			b.Out[1].F32()[0] = scale
+		}
+		if b.HasOut(2) {
+			b.Out[2].Data[0] = uint8(zero)
+		}
+		if b.HasOut(0) {
+			y := b.Out[0].Data
+			for i, v := range in.F32() {
+				y[i] = uint8(saturate(v/scale, float32(zero), 0, 255))
+			}
+		}
+	}), nil
+}

@@ -1,0 +1,203 @@
+package runtime
+
+import (
+	"slices"
+	"unsafe"
+
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// strided copies elements from one strided view to another: what Transpose, Slice,
+// Expand, Concat, Split, Tile and Pad are.
+type strided struct {
+	size     int // bytes of an element
+	dims     []int
+	src, dst []int // strides in elements
+	srcAt    int   // offset of the first element
+	dstAt    int
+	rows     int  // product of the axes before those that one inner loop does
+	blocked  bool // the inner loop does two axes: a matrix transpose
+}
+
+// newStrided prepares a copy of dims elements. Strides may be negative, those of src zero.
+func newStrided(size int, dims, src, dst []int, srcAt, dstAt int) *strided {
+	c := &strided{size: size, srcAt: srcAt, dstAt: dstAt}
+	for i, d := range dims {
+		if d == 1 {
+			continue
+		}
+		n := len(c.dims)
+		if n > 0 && c.src[n-1] == src[i]*d && c.dst[n-1] == dst[i]*d {
+			c.dims[n-1] *= d
+			c.src[n-1], c.dst[n-1] = src[i], dst[i]
+			continue
+		}
+		c.dims, c.src, c.dst = append(c.dims, d), append(c.src, src[i]), append(c.dst, dst[i])
+	}
+	if len(c.dims) == 0 {
+		c.dims, c.src, c.dst = []int{1}, []int{1}, []int{1}
+		if slices.Contains(dims, 0) {
+			c.dims[0] = 0
+		}
+	}
+	n := len(c.dims)
+	// A transpose whose source neighbours lie on another axis than the last: move that axis next to it.
+	if n >= 2 && c.dst[n-1] == 1 && c.src[n-1] != 1 {
+		for a := n - 2; a >= 0; a-- {
+			if c.src[a] == 1 && c.dims[a] > 1 && c.dims[n-1] > 1 {
+				c.moveAxis(a, n-2)
+				c.blocked = true
+				break
+			}
+		}
+	}
+	outer := n - 1
+	if c.blocked {
+		outer = n - 2
+	}
+	c.rows = product(c.dims[:outer])
+	return c
+}
+
+func (c *strided) moveAxis(from, to int) {
+	for _, s := range []*[]int{&c.dims, &c.src, &c.dst} {
+		v := (*s)[from]
+		*s = slices.Insert(slices.Delete(*s, from, from+1), to, v)
+	}
+}
+
+// bindStrided makes the function that copies in to out, over the pool if that is worth it.
+func (b *Bind) bindStrided(c *strided, out, in *tensor.Tensor) func() {
+	per := c.dims[len(c.dims)-1]
+	if c.blocked {
+		per *= c.dims[len(c.dims)-2]
+	}
+	cost := max(1, per*c.size/16)
+	return b.split(c.rows, 1, cost, func(_, lo, hi int) { c.copyRows(out.Data, in.Data, lo, hi) })
+}
+
+// copyRows copies outer rows [lo, hi).
+func (c *strided) copyRows(dst, src []byte, lo, hi int) {
+	if len(dst) == 0 || product(c.dims) == 0 {
+		return
+	}
+	switch c.size {
+	case 1:
+		copyRows(c, dst, src, lo, hi)
+	case 2:
+		copyRows(c, as[uint16](dst), as[uint16](src), lo, hi)
+	case 4:
+		copyRows(c, as[uint32](dst), as[uint32](src), lo, hi)
+	default:
+		copyRows(c, as[uint64](dst), as[uint64](src), lo, hi)
+	}
+}
+
+// as views bytes as larger elements.
+func as[T uint16 | uint32 | uint64](b []byte) []T {
+	t := tensor.Tensor{Data: b}
+	return tensor.View[T](&t)
+}
+
+func copyRows[T uint8 | uint16 | uint32 | uint64](c *strided, dst, src []T, lo, hi int) {
+	n := len(c.dims)
+	outer := n - 1
+	if c.blocked {
+		outer = n - 2
+	}
+	var idx [maxRank]int
+	s, d := c.srcAt, c.dstAt
+	for r, a := lo, outer-1; a >= 0; a-- {
+		idx[a] = r % c.dims[a]
+		r /= c.dims[a]
+		s += idx[a] * c.src[a]
+		d += idx[a] * c.dst[a]
+	}
+	for r := lo; r < hi; r++ {
+		if c.blocked {
+			transposeTile(dst, src, d, s, c.dims[n-2], c.dims[n-1], c.dst[n-2], c.src[n-1])
+		} else {
+			copyRow(dst, src, d, s, c.dims[n-1], c.dst[n-1], c.src[n-1])
+		}
+		for a := outer - 1; a >= 0; a-- {
+			idx[a]++
+			s += c.src[a]
+			d += c.dst[a]
+			if idx[a] < c.dims[a] {
+				break
+			}
+			s -= c.src[a] * c.dims[a]
+			d -= c.dst[a] * c.dims[a]
+			idx[a] = 0
+		}
+	}
+}
+
+func copyRow[T uint8 | uint16 | uint32 | uint64](dst, src []T, d, s, n, dstep, sstep int) {
+	switch {
+	case dstep == 1 && sstep == 1:
+		if n <= 4 {
+			for i := range n {
+				dst[d+i] = src[s+i]
+			}
+			return
+		}
+		copy(dst[d:d+n], src[s:s+n])
+	case dstep == 1 && sstep == 0:
+		fillSlice(dst[d:d+n], src[s])
+	default:
+		for range n {
+			dst[d] = src[s]
+			d += dstep
+			s += sstep
+		}
+	}
+}
+
+// fillSlice sets every element to v.
+func fillSlice[T any](dst []T, v T) {
+	for i := range dst {
+		dst[i] = v
+	}
+}
+
+// transposeTile copies a rows x cols matrix whose source is contiguous along rows and whose
+// destination is contiguous along cols, in tiles that stay in the first-level cache.
+func transposeTile[T uint8 | uint16 | uint32 | uint64](dst, src []T, d, s, rows, cols, dstep, sstep int) {
+	const tile = 16
+	for r0 := 0; r0 < rows; r0 += tile {
+		r1 := min(r0+tile, rows)
+		for c0 := 0; c0 < cols; c0 += tile {
+			c1 := min(c0+tile, cols)
+			for r := r0; r < r1; r++ {
+				out := dst[d+r*dstep+c0 : d+r*dstep+c1]
+				at := s + r + c0*sstep
+				for i := range out {
+					out[i] = src[at]
+					at += sstep
+				}
+			}
+		}
+	}
+}
+
+// setFrom fills dst with the element of size bytes at value.
+func setFrom(dst, value []byte, size int) {
+	switch size {
+	case 1:
+		fillSlice(dst, value[0])
+	case 2:
+		fillSlice(as[uint16](dst), loadAs[uint16](value))
+	case 4:
+		fillSlice(as[uint32](dst), loadAs[uint32](value))
+	default:
+		fillSlice(as[uint64](dst), loadAs[uint64](value))
+	}
+}
+
+// loadAs reads one element, at any alignment.
+func loadAs[T uint16 | uint32 | uint64](b []byte) T {
+	var v T
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), b)
+	return v
+}
