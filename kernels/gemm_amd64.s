@@ -106,6 +106,7 @@ TEXT ·gemm12AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ12
+	PCALIGN $64
 
 loop:
 	BZ
@@ -125,6 +126,7 @@ TEXT ·gemm11AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ11
+	PCALIGN $64
 
 loop:
 	BZ
@@ -144,6 +146,7 @@ TEXT ·gemm10AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ10
+	PCALIGN $64
 
 loop:
 	BZ
@@ -163,6 +166,7 @@ TEXT ·gemm9AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ9
+	PCALIGN $64
 
 loop:
 	BZ
@@ -181,6 +185,7 @@ TEXT ·gemm8AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ8
+	PCALIGN $64
 
 loop:
 	BZ
@@ -199,6 +204,7 @@ TEXT ·gemm7AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ7
+	PCALIGN $64
 
 loop:
 	BZ
@@ -217,6 +223,7 @@ TEXT ·gemm6AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ6
+	PCALIGN $64
 
 loop:
 	BZ
@@ -234,6 +241,7 @@ TEXT ·gemm5AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ5
+	PCALIGN $64
 
 loop:
 	BZ
@@ -251,6 +259,7 @@ TEXT ·gemm4AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ4
+	PCALIGN $64
 
 loop:
 	BZ
@@ -268,6 +277,7 @@ TEXT ·gemm3AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ3
+	PCALIGN $64
 
 loop:
 	BZ
@@ -284,6 +294,7 @@ TEXT ·gemm2AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ2
+	PCALIGN $64
 
 loop:
 	BZ
@@ -300,6 +311,7 @@ TEXT ·gemm1AVX512(SB), NOSPLIT, $0-72
 	ARGS
 	MASKS
 	LOADZ1
+	PCALIGN $64
 
 loop:
 	BZ
@@ -373,6 +385,7 @@ TEXT ·gemm6AVX2(SB), NOSPLIT, $0-72
 	CMPL load+68(FP), $0
 	JEQ  loop
 	LOADY6
+	PCALIGN $64
 
 loop:
 	BY
@@ -393,6 +406,7 @@ TEXT ·gemm5AVX2(SB), NOSPLIT, $0-72
 	CMPL load+68(FP), $0
 	JEQ  loop
 	LOADY5
+	PCALIGN $64
 
 loop:
 	BY
@@ -413,6 +427,7 @@ TEXT ·gemm4AVX2(SB), NOSPLIT, $0-72
 	CMPL load+68(FP), $0
 	JEQ  loop
 	LOADY4
+	PCALIGN $64
 
 loop:
 	BY
@@ -433,6 +448,7 @@ TEXT ·gemm3AVX2(SB), NOSPLIT, $0-72
 	CMPL load+68(FP), $0
 	JEQ  loop
 	LOADY3
+	PCALIGN $64
 
 loop:
 	BY
@@ -452,6 +468,7 @@ TEXT ·gemm2AVX2(SB), NOSPLIT, $0-72
 	CMPL load+68(FP), $0
 	JEQ  loop
 	LOADY2
+	PCALIGN $64
 
 loop:
 	BY
@@ -471,6 +488,7 @@ TEXT ·gemm1AVX2(SB), NOSPLIT, $0-72
 	CMPL load+68(FP), $0
 	JEQ  loop
 	LOADY1
+	PCALIGN $64
 
 loop:
 	BY
