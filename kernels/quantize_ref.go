@@ -12,17 +12,19 @@ import (
 // groups, rounded to integers by coordinate descent. TestDefaultLevels repeats the derivation and
 // holds the tables to it. D8 has no table.
 //
+// D2's table has no level for 0 exactly; LinearLevels has one.
+//
 // The caller may change the returned value.
 func DefaultLevels(f Format) *Levels {
 	switch f {
 	case D8:
 		return &Levels{}
 	case D4:
-		return &Levels{Code: [16]uint8{0, 13, 23, 31, 38, 45, 51, 57, 63, 69, 75, 82, 89, 97, 107, 120}, Shift: 4}
+		return &Levels{Code: [16]uint8{1, 15, 25, 33, 40, 47, 53, 59, 65, 71, 77, 84, 91, 99, 109, 123}, Shift: 3}
 	case D3:
-		return &Levels{Code: [16]uint8{0, 22, 39, 52, 64, 77, 93, 115}, Shift: 10}
+		return &Levels{Code: [16]uint8{5, 27, 42, 55, 67, 80, 95, 117}, Shift: 6}
 	case D2:
-		return &Levels{Code: [16]uint8{0, 39, 70, 108}, Shift: 19}
+		return &Levels{Code: [16]uint8{2, 41, 73, 112}, Shift: 15}
 	}
 	panic("kernels: invalid Format")
 }
@@ -160,6 +162,7 @@ func newRefQuantizer(f Format, lv *Levels) *refQuantizer {
 func (q *refQuantizer) load(row, importance []float32, g int, scale float32) (amax float32, sxx float64) {
 	lo := g * GroupLen
 	n := min(GroupLen, len(row)-lo)
+	var bits uint32 // of the largest magnitude: magnitudes are ordered as their bits are
 	for i := range GroupLen {
 		if i >= n {
 			q.group[i], q.w[i], q.wx[i] = 0, 0, 0
@@ -173,9 +176,9 @@ func (q *refQuantizer) load(row, importance []float32, g int, scale float32) (am
 		q.group[i], q.w[i] = x, w
 		q.wx[i] = w * float64(x)
 		sxx += float64(q.wx[i] * float64(x))
-		amax = max(amax, x, -x)
+		bits = max(bits, math.Float32bits(x)&^(1<<31))
 	}
-	return amax, sxx
+	return math.Float32frombits(bits), sxx
 }
 
 // sums quantizes the loaded group with step 1/inv and table t to values v and returns
@@ -183,19 +186,29 @@ func (q *refQuantizer) load(row, importance []float32, g int, scale float32) (am
 func (q *refQuantizer) sums(inv float64, t int) (sxv, svv float64) {
 	inv2 := float32(2 * inv)
 	value := &q.value[t]
-	for i, x := range &q.group {
-		p := float32(x*inv2) + 2*LevelZero
-		if p < 0 {
-			p = 0
-		}
-		if p > 255 {
-			p = 255
-		}
-		v := value[uint8(int32(p))]
+	// Two chains of additions: one would wait for itself.
+	var sxv1, svv1 float64
+	for i := 0; i < GroupLen; i += 2 {
+		v := value[wanted(q.group[i], inv2)]
 		sxv += float64(q.wx[i] * v)
 		svv += float64(q.w[i] * float64(v*v))
+		v = value[wanted(q.group[i+1], inv2)]
+		sxv1 += float64(q.wx[i+1] * v)
+		svv1 += float64(q.w[i+1] * float64(v*v))
 	}
-	return sxv, svv
+	return sxv + sxv1, svv + svv1
+}
+
+// wanted returns the index into near and value for x at two levels per step.
+func wanted(x, inv2 float32) uint8 {
+	p := float32(x*inv2) + 2*LevelZero
+	if p < 0 {
+		p = 0
+	}
+	if p > 255 {
+		p = 255
+	}
+	return uint8(int32(p))
 }
 
 // free returns the step that fits the loaded group best when it may be any number.
@@ -232,7 +245,7 @@ func (q *refQuantizer) choose(step, rowScale float64, reach int) (scale uint8, g
 				if t == 1 {
 					scale |= TableBit
 				}
-				sxv, svv = float64(s)*a, float64(s)*float64(s)*b
+				sxv, svv = float64(float64(s)*a), float64(float64(s*s)*b)
 			}
 		}
 	}
@@ -250,10 +263,11 @@ const refRounds = 3
 func (q *refQuantizer) row(scales []uint8, row, importance []float32) float32 {
 	groups := Groups(len(row))
 	clear(scales[:groups])
-	var amax float32
+	var bits uint32
 	for _, x := range row {
-		amax = max(amax, x, -x)
+		bits = max(bits, math.Float32bits(x)&^(1<<31))
 	}
+	amax := math.Float32frombits(bits)
 	if amax < minRowMax {
 		return 0
 	}

@@ -1,0 +1,154 @@
+//go:build amd64 && !purego
+
+package kernels
+
+// gemvArgs is what the routines read that walk panels: count panels of panelBytes, groups groups each.
+type gemvArgs struct {
+	dst        *float32 // gemv: PanelRows outputs per panel
+	panel      *byte
+	acts       *actBlock // gemv: one row
+	lut        *panelLUT
+	count      int
+	panelBytes int
+	codes      int // offset of the codes in a panel
+	groups     int
+	levels     *byte // expand: as tileArgs.levels
+	scales     *byte // expand: as tileArgs.scales
+}
+
+//go:noescape
+func quantizeActsAVX2(dst *actBlock, x *float32, groups int)
+
+//go:noescape
+func gemvD8AVX512(args *gemvArgs)
+
+//go:noescape
+func gemvD4AVX512(args *gemvArgs)
+
+//go:noescape
+func gemvD3AVX512(args *gemvArgs)
+
+//go:noescape
+func gemvD2AVX512(args *gemvArgs)
+
+//go:noescape
+func expandScalesAVX512(args *gemvArgs)
+
+//go:noescape
+func expandD4AVX512(args *gemvArgs)
+
+//go:noescape
+func expandD3AVX512(args *gemvArgs)
+
+//go:noescape
+func expandD2AVX512(args *gemvArgs)
+
+//go:noescape
+func dotTileAVX512(args *tileArgs)
+
+//go:noescape
+func gemvD8AVX2(args *gemvArgs)
+
+//go:noescape
+func gemvD4AVX2(args *gemvArgs)
+
+//go:noescape
+func gemvD3AVX2(args *gemvArgs)
+
+//go:noescape
+func gemvD2AVX2(args *gemvArgs)
+
+//go:noescape
+func expandScalesAVX2(args *gemvArgs)
+
+//go:noescape
+func expandD4AVX2(args *gemvArgs)
+
+//go:noescape
+func expandD3AVX2(args *gemvArgs)
+
+//go:noescape
+func expandD2AVX2(args *gemvArgs)
+
+//go:noescape
+func dotTileAVX2(args *tileArgs, panel int)
+
+func quantizeActsSIMD(dst []actBlock, x []float32) int {
+	groups := len(x) / GroupLen
+	if groups == 0 || !useAVX512 && !useAVX2 {
+		return 0
+	}
+	_ = dst[groups-1]
+	quantizeActsAVX2(&dst[0], &x[0], groups)
+	return groups
+}
+
+// panelsDot multiplies n whole panels from panel p on with one row of activations.
+func (m *MatMul) panelsDot(dst []float32, p, n int, acts []actBlock) {
+	_, _, _ = dst[n*PanelRows-1], acts[m.groups-1], m.w.Data[(p+n)*m.panelBytes-1]
+	args := gemvArgs{
+		dst: &dst[0], panel: &m.w.Data[p*m.panelBytes], acts: &acts[0], lut: &m.lut,
+		count: n, panelBytes: m.panelBytes, codes: CodesOffset(m.w.K), groups: m.groups,
+	}
+	if useAVX512 {
+		switch m.format {
+		case D8:
+			gemvD8AVX512(&args)
+		case D4:
+			gemvD4AVX512(&args)
+		case D3:
+			gemvD3AVX512(&args)
+		case D2:
+			gemvD2AVX512(&args)
+		}
+		return
+	}
+	switch m.format {
+	case D8:
+		gemvD8AVX2(&args)
+	case D4:
+		gemvD4AVX2(&args)
+	case D3:
+		gemvD3AVX2(&args)
+	case D2:
+		gemvD2AVX2(&args)
+	}
+}
+
+// expand prepares panel p for the tile kernels; levels stays as it is for D8.
+func (m *MatMul) expand(levels, scales []byte, p int) {
+	args := gemvArgs{
+		panel: &m.panel(p)[0], lut: &m.lut, codes: CodesOffset(m.w.K), groups: m.groups,
+		levels: &levels[:m.groups*expandedLevels][0], scales: &scales[:m.groups*expandedScales][0],
+	}
+	if useAVX512 {
+		expandScalesAVX512(&args)
+		switch m.format {
+		case D4:
+			expandD4AVX512(&args)
+		case D3:
+			expandD3AVX512(&args)
+		case D2:
+			expandD2AVX512(&args)
+		}
+		return
+	}
+	expandScalesAVX2(&args)
+	switch m.format {
+	case D4:
+		expandD4AVX2(&args)
+	case D3:
+		expandD3AVX2(&args)
+	case D2:
+		expandD2AVX2(&args)
+	}
+}
+
+func dotTile(args *tileArgs) {
+	if useAVX512 {
+		dotTileAVX512(args)
+	} else {
+		dotTileAVX2(args, 0)
+		dotTileAVX2(args, 1)
+	}
+}
