@@ -297,6 +297,9 @@ func (c *Inference) values(i int) []Dim {
 		return nil
 	}
 	if i < len(c.Val) && c.Val[i] != nil && len(c.Val[i].Shape) <= 1 {
+		if c.Val[i].Len() > smallValue {
+			return nil
+		}
 		if v, ok := intsOf(c.Val[i]); ok {
 			out := make([]Dim, len(v))
 			for j, x := range v {
@@ -358,6 +361,9 @@ func (c *Inference) floats(i int) ([]float64, bool) {
 			}
 			return out, true
 		}
+		return nil, false
+	}
+	if c.Val[i].Len() > smallValue {
 		return nil, false
 	}
 	return floatsOf(c.Val[i])

@@ -145,7 +145,8 @@ func inferCastLike(c *Inference) error {
 func (c *Inference) castTo(dt tensor.DType) {
 	c.set(0, dt, cloneDims(c.In[0].Shape))
 	v := c.values(0)
-	if v == nil && dt.IsInteger() && len(c.Val) > 0 && c.Val[0] != nil && len(c.Val[0].Shape) <= 1 {
+	if v == nil && dt.IsInteger() && len(c.Val) > 0 && c.Val[0] != nil && len(c.Val[0].Shape) <= 1 &&
+		c.Val[0].Len() <= smallValue {
 		if f, ok := floatsOf(c.Val[0]); ok {
 			for _, x := range f {
 				if !(x > -(1<<31) && x < 1<<31) {
