@@ -117,12 +117,15 @@ func sumGeneric(x []float32) float32 {
 // MaxRow returns the largest element of x, which has at least one. A NaN is never the largest
 // unless it comes first.
 func MaxRow(x []float32) float32 {
-	m := x[0]
-	i := 0
-	if m == m {
-		i = maxSIMD(&m, x)
+	if m, ok := maxSIMD(x); ok {
+		return m
 	}
-	for _, v := range x[i:] {
+	return maxGeneric(x)
+}
+
+func maxGeneric(x []float32) float32 {
+	m := x[0]
+	for _, v := range x[1:] {
 		if v > m {
 			m = v
 		}

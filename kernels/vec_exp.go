@@ -47,25 +47,36 @@ func expGeneric(x float32) float32 {
 }
 
 // Exp is dst[i] = exp(x[i]), within 2 units in the last place.
-func Exp(dst, x []float32) {
-	x = x[:len(dst)]
-	for i := expSIMD(dst, x); i < len(dst); i++ {
-		dst[i] = expGeneric(x[i])
+func Exp(dst, x []float32) { expShift(dst, x[:len(dst)], 0) }
+
+// expShift is dst[i] = exp(x[i]-shift).
+func expShift(dst, x []float32, shift float32) {
+	for i := expShiftSIMD(dst, x, shift); i < len(dst); i++ {
+		dst[i] = expGeneric(x[i] - shift)
 	}
 }
 
 func sigmoidGeneric(x float32) float32 { return 1 / (1 + expGeneric(-x)) }
 
-// tanhGeneric is x + x^3 P(x^2) (minimax, error 4.1e-9) for small x, where the
-// exponential form would cancel.
+// tanh(x) = x + x^3 P(x^2) for |x| < tanhMax, where the exponential form would cancel. The
+// polynomial is a minimax fit of degree 4: error 4.1e-9.
+const (
+	tanhMax = 0.625
+	tanhC0  = -0.3333328366279602
+	tanhC1  = 0.13331490755081177
+	tanhC2  = -0.05374349653720856
+	tanhC3  = 0.020650578662753105
+	tanhC4  = -0.005717036779969931
+)
+
 func tanhGeneric(x float32) float32 {
 	a := float32(math.Abs(float64(x)))
-	if a < 0.625 {
+	if a < tanhMax {
 		z := float32(x * x)
-		p := float32(-0.005717036779969931*z) + 0.020650578662753105
-		p = float32(p*z) - 0.05374349653720856
-		p = float32(p*z) + 0.13331490755081177
-		p = float32(p*z) - 0.3333328366279602
+		p := float32(tanhC4*z) + tanhC3
+		p = float32(p*z) + tanhC2
+		p = float32(p*z) + tanhC1
+		p = float32(p*z) + tanhC0
 		return x + float32(float32(p*z)*x)
 	}
 	t := 1 - 2/(expGeneric(2*a)+1)
@@ -127,7 +138,7 @@ const (
 	geluTanhC3 = 0.07135481627600025
 )
 
-// Erf is dst[i] = erf(x[i]), within 2e-7.
+// Erf is dst[i] = erf(x[i]), within 3e-7.
 func Erf(dst, x []float32) {
 	x = x[:len(dst)]
 	for i, v := range x {

@@ -15,8 +15,7 @@ func SoftmaxRow(dst, x []float32) {
 
 // expSum is dst[i] = exp(x[i]-shift); it returns the sum.
 func expSum(dst, x []float32, shift float32) float32 {
-	AddScalar(dst, x, -shift)
-	Exp(dst, dst)
+	expShift(dst, x, shift)
 	return SumRow(dst)
 }
 
