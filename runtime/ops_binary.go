@@ -234,10 +234,12 @@ func fastRow(op string) rowFunc[float32, float32] {
 		return func(dst, x, y []float32, ix, iy int) {
 			n := len(dst)
 			switch {
+			case ix == 0 && iy == 0:
+				fillSlice(dst, x[0]+y[0])
 			case ix == 0:
-				addScalar(dst, y[:(n-1)*iy+1], x[0], iy)
+				kernels.AddScalar(dst, y[:n], x[0])
 			case iy == 0:
-				addScalar(dst, x[:n], y[0], 1)
+				kernels.AddScalar(dst, x[:n], y[0])
 			default:
 				kernels.Add(dst, x[:n], y[:n])
 			}
@@ -266,7 +268,7 @@ func fastRow(op string) rowFunc[float32, float32] {
 					dst[i] = s - y[i*iy]
 				}
 			case iy == 0:
-				addScalar(dst, x[:n], -y[0], 1)
+				kernels.AddScalar(dst, x[:n], -y[0])
 			default:
 				kernels.Sub(dst, x[:n], y[:n])
 			}
@@ -293,16 +295,6 @@ func fastRow(op string) rowFunc[float32, float32] {
 		return preluRow
 	}
 	return nil
-}
-
-func addScalar(dst, x []float32, s float32, step int) {
-	if step == 0 {
-		fillSlice(dst, x[0]+s)
-		return
-	}
-	for i, v := range x {
-		dst[i] = v + s
-	}
 }
 
 func preluRow(dst, x, slope []float32, ix, iy int) {
