@@ -5,7 +5,6 @@ import (
 	"sort"
 
 	"github.com/dsk-toolkit/dsk/dataset"
-	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime/detect"
 )
@@ -15,14 +14,7 @@ const iouMatch = 0.5
 
 // runDetect measures mAP50 against the labelled boxes. With a reference, the outputs' relative error too.
 func runDetect(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.Model, o Options) (*Report, error) {
-	if m.Assets[model.AssetDetector] == nil {
-		return nil, &fault.Usage{What: "the model's outputs are not those of a detector that dsk can read"}
-	}
-	head, err := detect.ParseHead(m.Assets[model.AssetDetector])
-	if err != nil {
-		return nil, err
-	}
-	v, err := newVision(m, ref, o)
+	v, err := newPair(m, ref, o)
 	if err != nil {
 		return nil, err
 	}
@@ -41,14 +33,8 @@ func runDetect(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.
 		if err != nil {
 			return nil, err
 		}
-		boxes, err := head.Decode(out)
-		if err != nil {
+		if found[i], err = v.m.Decode(out, placed); err != nil {
 			return nil, err
-		}
-		for _, b := range boxes {
-			b.X1, b.X2 = (b.X1-placed.OffsetX)/placed.ScaleX, (b.X2-placed.OffsetX)/placed.ScaleX
-			b.Y1, b.Y2 = (b.Y1-placed.OffsetY)/placed.ScaleY, (b.Y2-placed.OffsetY)/placed.ScaleY
-			found[i] = append(found[i], b)
 		}
 		truth[i] = d.Boxes(i, img.W, img.H)
 		if want != nil {

@@ -1,6 +1,10 @@
 package eval
 
-import "math"
+import (
+	"math"
+
+	"github.com/dsk-toolkit/dsk/runtime/vision"
+)
 
 // Divergence says how far a model's outputs are from a reference's over some positions.
 type Divergence struct {
@@ -33,6 +37,23 @@ type comparison struct {
 func (c *comparison) addLogits(ref, got []float32) {
 	c.kl += klDivergence(ref, got)
 	c.addVector(ref, got)
+}
+
+// addScores adds one position of two vectors of logits or of probabilities.
+func (c *comparison) addScores(ref, got []float32) {
+	if vision.AreProbabilities(ref) && vision.AreProbabilities(got) {
+		ref, got = logs(ref), logs(got)
+	}
+	c.addLogits(ref, got)
+}
+
+// logs returns ln x, with a floor so that a probability of 0 stays finite.
+func logs(x []float32) []float32 {
+	out := make([]float32, len(x))
+	for i, v := range x {
+		out[i] = float32(math.Log(max(float64(v), 1e-30)))
+	}
+	return out
 }
 
 // addVector adds one position of two vectors that are no logits.

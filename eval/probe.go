@@ -73,7 +73,7 @@ func (p *Probe) Compare(ctx context.Context, m *model.Model) (Divergence, error)
 		}
 		for at := 0; at+step <= len(want); at += step {
 			if p.logits {
-				cmp.addLogits(want[at:at+step], out[at:at+step])
+				cmp.addScores(want[at:at+step], out[at:at+step])
 			} else {
 				cmp.addVector(want[at:at+step], out[at:at+step])
 			}

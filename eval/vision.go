@@ -8,90 +8,40 @@ import (
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
+	"github.com/dsk-toolkit/dsk/runtime/vision"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// vision feeds images to a model, and to a reference beside it.
-type vision struct {
-	input    model.Value
-	prep     *dataset.Preprocess
-	w, h     int // of the input; 0 = any
-	session  *runtime.Session
-	ref      *runtime.Session
-	refInput string
-}
+// pair is an image model with a reference beside it.
+type pair struct{ m, ref *vision.Model }
 
-func newVision(m, ref *model.Model, o Options) (*vision, error) {
-	v := &vision{}
+func newPair(m, ref *model.Model, o Options) (*pair, error) {
+	p := &pair{}
 	var err error
-	if v.input, v.prep, v.w, v.h, err = ImageInput(m); err != nil {
+	if p.m, err = vision.New(m, runtime.Options{Threads: o.Threads, Observe: o.Observe}); err != nil {
 		return nil, err
 	}
-	if v.session, err = runtime.NewSession(m, runtime.Options{Threads: o.Threads, Observe: o.Observe}); err != nil {
-		return nil, err
+	if ref != nil {
+		p.ref, err = vision.New(ref, runtime.Options{Threads: o.Threads})
 	}
-	if ref == nil {
-		return v, nil
-	}
-	in, _, _, _, err := ImageInput(ref)
-	if err != nil {
-		return nil, err
-	}
-	v.refInput = in.Name
-	v.ref, err = runtime.NewSession(ref, runtime.Options{Threads: o.Threads})
-	return v, err
+	return p, err
 }
 
-func (v *vision) close() {
-	v.session.Close()
-	if v.ref != nil {
-		v.ref.Close()
+func (p *pair) close() {
+	p.m.Close()
+	if p.ref != nil {
+		p.ref.Close()
 	}
 }
 
 // run returns the model's outputs for an image, the reference's (nil without one), and where the image
 // lies in the input. They are valid until the next run.
-func (v *vision) run(ctx context.Context, img *dataset.RGB) (out, ref []*tensor.Tensor, placed dataset.Placed, err error) {
-	in, placed, err := v.prep.Tensor(img, v.w, v.h)
-	if err != nil {
-		return nil, nil, placed, err
+func (p *pair) run(ctx context.Context, img *dataset.RGB) (out, ref []*tensor.Tensor, placed dataset.Placed, err error) {
+	if out, placed, err = p.m.Run(ctx, img); err != nil || p.ref == nil {
+		return out, nil, placed, err
 	}
-	if out, err = v.session.Run(ctx, sample{v.input.Name: in}); err != nil {
-		return nil, nil, placed, err
-	}
-	if v.ref != nil {
-		ref, err = v.ref.Run(ctx, sample{v.refInput: in})
-	}
+	ref, _, err = p.ref.Run(ctx, img)
 	return out, ref, placed, err
-}
-
-// ImageInput finds a model's one image input, its pre-processing and its size (0 = any).
-func ImageInput(m *model.Model) (in model.Value, p *dataset.Preprocess, w, h int, err error) {
-	p = &dataset.Preprocess{}
-	if b := m.Assets[model.AssetPreprocess]; b != nil {
-		if p, err = dataset.ParsePreprocess(b); err != nil {
-			return in, nil, 0, 0, err
-		}
-	}
-	if len(m.Graph.Inputs) != 1 {
-		return in, nil, 0, 0, &fault.Usage{What: fmt.Sprintf("the model has %d inputs; an image model has one", len(m.Graph.Inputs))}
-	}
-	in = m.Graph.Inputs[0]
-	shape := in.Type.Shape
-	if in.Type.DType != tensor.F32 || len(shape) != 4 {
-		return in, nil, 0, 0, &fault.Usage{What: fmt.Sprintf("input %s is %v, which is no image (F32 of rank 4)", in.Name, in.Type)}
-	}
-	ch, hd, wd := shape[1], shape[2], shape[3]
-	if p.Layout == "nhwc" {
-		ch, hd, wd = shape[3], shape[1], shape[2]
-	}
-	if ch.IsKnown() && ch.N != p.Channels() {
-		if ch.N != 1 || m.Assets[model.AssetPreprocess] != nil {
-			return in, nil, 0, 0, &fault.Usage{What: fmt.Sprintf("input %s has %d channels, the pre-processing makes %d", in.Name, ch.N, p.Channels())}
-		}
-		p.Gray = true
-	}
-	return in, p, max(wd.N, 0), max(hd.N, 0), nil
 }
 
 func limited(n, limit int) int {
@@ -106,7 +56,7 @@ func runClassify(ctx context.Context, m *model.Model, d *dataset.Data, ref *mode
 	if !d.Labelled() && ref == nil {
 		return nil, &fault.Usage{What: d.Name() + " has no labels, and without --reference there is nothing to compare with"}
 	}
-	v, err := newVision(m, ref, o)
+	v, err := newPair(m, ref, o)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +85,7 @@ func runClassify(ctx context.Context, m *model.Model, d *dataset.Data, ref *mode
 				return nil, &fault.Usage{What: "the reference has another number of classes"}
 			}
 			refTop.add(refScores, label)
-			cmp.addLogits(refScores, scores)
+			cmp.addScores(refScores, scores)
 		}
 	}
 	o.progress(n, n)
@@ -196,7 +146,7 @@ func graphSamples(m *model.Model, d *dataset.Data, limit int) ([]sample, error) 
 		}
 		return out, nil
 	case dataset.Images, dataset.Detection:
-		in, prep, w, h, err := ImageInput(m)
+		in, prep, w, h, err := vision.Input(m)
 		if err != nil {
 			return nil, err
 		}

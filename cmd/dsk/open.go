@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/model/dskfile"
+	"github.com/spf13/pflag"
+)
+
+// openModel maps a .dsk file; the caller closes it. With whole, every byte is checked first: verbs that read all
+// weights to make something new of them must not pass damage on.
+func (a *app) openModel(ctx context.Context, path string, whole bool) (*dskfile.File, *model.Model, error) {
+	f, err := a.openFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := f.Model()
+	if err == nil && whole {
+		p := a.newProgress()
+		err = f.Verify(ctx, p.stageFunc("verify"))
+		p.finish()
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, m, nil
+}
+
+func (a *app) openFile(path string) (*dskfile.File, error) {
+	if path != "-" {
+		return dskfile.Open(path)
+	}
+	b, err := io.ReadAll(a.stdin)
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	return dskfile.OpenBytes(b)
+}
+
+// saveModel writes a model to a path, or to standard output for "-".
+func (a *app) saveModel(ctx context.Context, path string, m *model.Model, force bool) (int64, error) {
+	p := a.newProgress()
+	defer p.finish()
+	o := dskfile.SaveOptions{Force: force}
+	o.Progress = p.stageFunc("write")
+	if path != "-" {
+		if err := dskfile.Save(ctx, path, m, o); err != nil {
+			return 0, err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0, err
+		}
+		return info.Size(), nil
+	}
+	tmp, err := os.CreateTemp("", "dsk-*.dsk")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(tmp.Name())
+	defer tmp.Close()
+	if err := dskfile.Write(ctx, tmp, m, o.WriteOptions); err != nil {
+		return 0, err
+	}
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	return io.Copy(a.stdout, tmp)
+}
+
+// needOutput checks the output path before any work is done.
+func needOutput(path string, force bool) error {
+	if path == "" {
+		return &fault.Usage{What: "an output is needed: -o FILE.dsk, or -o - for standard output"}
+	}
+	if path == "-" || force {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return &fault.Usage{What: fmt.Sprintf("%s exists already; give --force to replace it", path)}
+	}
+	return nil
+}
+
+// dataFlags are the flags that select a part of some data.
+type dataFlags struct {
+	split string
+	limit int
+	seed  uint64
+}
+
+func (d *dataFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&d.split, "split", "", "part of the data: train, test or valid")
+	f.IntVar(&d.limit, "limit", 0, "number of images or of windows of text (0 = all)")
+	f.Uint64Var(&d.seed, "shuffle-seed", 0, "shuffle images or texts with this seed (0 = in order)")
+}
+
+func (d *dataFlags) open(path string) (*dataset.Data, error) {
+	return dataset.Open(path, dataset.Options{Split: d.split, ShuffleSeed: d.seed})
+}
+
+// megabytes formats a size for people.
+func megabytes(n int64) string {
+	if n < 10_000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.2f MB", float64(n)/1e6)
+}

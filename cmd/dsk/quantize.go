@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/quant"
+	"github.com/spf13/cobra"
+)
+
+type quantizeOptions struct {
+	output, bits, strategy, device string
+	actBits                        int
+	targetSize                     string
+	targetRatio, targetBPW         float64
+	maxKL, minAgreement            float64
+	calib, eval, report            string
+	plan, force                    bool
+	data                           dataFlags
+	ctx, scoreFrom                 int
+}
+
+func (a *app) quantizeCommand() *cobra.Command {
+	var o quantizeOptions
+	cmd := &cobra.Command{
+		Use:   "quantize IN.dsk -o OUT.dsk",
+		Short: "Store the weights in 8, 4, 3 or 2 bits and measure what that costs",
+		Long: `Store the weights in 8, 4, 3 or 2 bits and measure what that costs.
+
+  dsk quantize m.dsk -o m4.dsk --weight-bits 4 --eval valid.txt
+  dsk quantize m.dsk -o m.dsk-small --target-bpw 3.5 --calib train.txt --eval valid.txt
+  dsk quantize m.dsk --plan --calib train.txt
+
+Without --calib the quantization is data-free, and the report says so. Figures of
+quality are measured on --eval data only, which is never used to choose anything.
+
+EXIT STATUS
+  3 if the target or a gate (--max-kl, --min-agreement) cannot be met; no file is left then.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runQuantize(cmd.Context(), args[0], &o) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "file to write")
+	f.StringVar(&o.bits, "weight-bits", "auto", "auto, 2, 3, 4 or 8")
+	f.IntVar(&o.actBits, "act-bits", 8, "bits of activations in quantized products: 8 or 32")
+	f.StringVar(&o.strategy, "strategy", "", "adaptive or uniform (default: uniform if --weight-bits is given)")
+	f.StringVar(&o.device, "target-device", "", "device that the model is meant for; recorded in the file")
+	f.StringVar(&o.targetSize, "target-size", "", "largest file: 3.2MB, 800KB, 3MiB or bytes")
+	f.Float64Var(&o.targetRatio, "target-ratio", 0, "4 x parameters / bytes of the file")
+	f.Float64Var(&o.targetBPW, "target-bpw", 0, "bits per weight, the whole file counted")
+	f.Float64Var(&o.maxKL, "max-kl", 0, "gate: largest mean KL divergence on --eval")
+	f.Float64Var(&o.minAgreement, "min-agreement", 0, "gate: least top-1 agreement on --eval, 0..1")
+	f.StringVar(&o.calib, "calib", "", "calibration data: text, .jsonl, images, .npy, .npz")
+	f.StringVar(&o.eval, "eval", "", "evaluation data; must not be the calibration data")
+	f.BoolVar(&o.plan, "plan", false, "print size against predicted loss, write nothing")
+	f.StringVar(&o.report, "report", "", "write the report as HTML")
+	f.BoolVar(&o.force, "force", false, "replace an existing file")
+	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window of text (0 = the model's)")
+	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored")
+	o.data.add(f)
+	return cmd
+}
+
+func (a *app) runQuantize(ctx context.Context, path string, o *quantizeOptions) error {
+	qo, err := o.settings(a)
+	if err != nil {
+		return err
+	}
+	if !o.plan {
+		if err := needOutput(o.output, o.force); err != nil {
+			return err
+		}
+	}
+	f, m, err := a.openModel(ctx, path, true)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	p := a.newProgress()
+	defer p.finish()
+	qo.Progress = p.report
+	if o.plan {
+		points, err := quant.Plan(ctx, m, qo)
+		if err != nil {
+			return err
+		}
+		p.finish()
+		a.printPlan(points)
+		return nil
+	}
+	out, r, err := quant.Apply(ctx, m, qo)
+	p.finish()
+	var gate *fault.Gate
+	if err != nil && !(errors.As(err, &gate) && r != nil) {
+		return err
+	}
+	if err == nil {
+		if err := a.writeQuantized(ctx, out, o, r); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		a.printJSON("quantize", r)
+	} else {
+		a.printQuantized(m, r)
+	}
+	return err
+}
+
+func (a *app) writeQuantized(ctx context.Context, out *model.Model, o *quantizeOptions, r *quant.Report) error {
+	if _, err := a.saveModel(ctx, o.output, out, o.force); err != nil {
+		return err
+	}
+	if o.report == "" {
+		return nil
+	}
+	html, err := os.Create(o.report)
+	if err != nil {
+		return err
+	}
+	defer html.Close()
+	return r.WriteHTML(html, out)
+}
+
+// settings turns flags into the verb's options.
+func (o *quantizeOptions) settings(a *app) (quant.Options, error) {
+	q := quant.Options{Strategy: quant.Strategy(o.strategy), ActBits: o.actBits, TargetRatio: o.targetRatio, TargetBPW: o.targetBPW,
+		MaxKL: o.maxKL, MinAgreement: o.minAgreement, Threads: a.threads, Version: version, TargetDevice: o.device}
+	if o.bits != "auto" {
+		n, err := strconv.Atoi(o.bits)
+		if err != nil {
+			return q, &fault.Usage{What: fmt.Sprintf("--weight-bits %q: must be auto, 2, 3, 4 or 8", o.bits)}
+		}
+		q.Bits = n
+	}
+	if q.Strategy == "" {
+		q.Strategy = quant.Adaptive
+		if q.Bits != 0 {
+			q.Strategy = quant.Uniform
+		}
+	}
+	var err error
+	if o.targetSize != "" {
+		if q.TargetBytes, err = parseSize(o.targetSize); err != nil {
+			return q, err
+		}
+	}
+	if o.calib != "" {
+		if q.Calib, err = o.data.open(o.calib); err != nil {
+			return q, err
+		}
+	}
+	if o.eval != "" {
+		if q.Eval, err = o.data.open(o.eval); err != nil {
+			return q, err
+		}
+	}
+	q.EvalOptions.Limit, q.EvalOptions.Context, q.EvalOptions.ScoreFrom = o.data.limit, o.ctx, o.scoreFrom
+	return q, nil
+}
+
+var sizePattern = regexp.MustCompile(`^([0-9.]+) *(|B|[KMG]i?B)$`)
+
+// parseSize reads 3.2MB, 800KiB or 12345.
+func parseSize(s string) (int64, error) {
+	m := sizePattern.FindStringSubmatch(s)
+	bad := &fault.Usage{What: fmt.Sprintf("--target-size %q: give bytes, or a number with B, KB, MB, GB, KiB, MiB or GiB", s)}
+	if m == nil {
+		return 0, bad
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	if err != nil || v <= 0 {
+		return 0, bad
+	}
+	base := 1000.0
+	if strings.HasSuffix(m[2], "iB") {
+		base = 1024
+	}
+	for range strings.Index("BKMG", (m[2] + "B")[:1]) {
+		v *= base
+	}
+	return int64(v), nil
+}
+
+func (a *app) printQuantized(m *model.Model, r *quant.Report) {
+	a.print("%s: %s, %.3f bits per weight, %.2fx smaller than f32", m.Meta.Name, megabytes(r.Bytes), r.BitsPerW, r.RatioVsF32)
+	a.print("strategy %s, calibration %s", r.Strategy, r.Calibration)
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "tensor\tshape\tbits\tbytes\trel. error\twhy")
+	for _, t := range r.Tensors {
+		fmt.Fprintf(w, "%s\t%v\t%d\t%d\t%.2g\t%s\n", t.Name, t.Shape, t.Bits, t.Bytes, t.RelError, t.Why)
+	}
+	w.Flush()
+	if r.Metrics == nil {
+		a.print("quality: not measured; give --eval DATA")
+		return
+	}
+	a.printMetrics(r.Metrics)
+}
+
+func (a *app) printPlan(points []quant.Point) {
+	if a.json {
+		a.printJSON("quantize", struct {
+			Plan []quant.Point `json:"plan"`
+		}{points})
+		return
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "bytes\tbits per weight\tratio vs f32\tpredicted loss\t")
+	for _, p := range points {
+		fmt.Fprintf(w, "%d\t%.3f\t%.2f\t%.4g\t\n", p.Bytes, p.BitsPerW, p.RatioVsF32, p.PredictedLoss)
+	}
+	w.Flush()
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// version is the release; the build may set it with -ldflags "-X main.version=...".
+var version = "0.1.0"
+
+// app is one invocation: its streams and the flags that every command has.
+type app struct {
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	json    bool
+	quiet   bool
+	threads int
+	printed bool // a JSON object has been written
+}
+
+// execute runs one command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	code := exitCode(err)
+	if code == exitInterrupted {
+		fmt.Fprintln(stderr, "dsk: interrupted")
+		return code
+	}
+	fmt.Fprintf(stderr, "dsk: %v\n", err)
+	if code == exitUsage && cmd != nil {
+		fmt.Fprintf(stderr, "run \"%s --help\" for the flags\n", cmd.CommandPath())
+	}
+	if a.json && !a.printed {
+		a.printJSON(cmd.Name(), struct {
+			Errors []jsonError `json:"errors"`
+		}{[]jsonError{{code, err.Error(), items(err)}}})
+	}
+	return code
+}
+
+type jsonError struct {
+	Code    int          `json:"code"`
+	Message string       `json:"message"`
+	Items   []fault.Item `json:"items,omitempty"`
+}
+
+func items(err error) []fault.Item {
+	var u *fault.Unsupported
+	if errors.As(err, &u) {
+		return u.Items
+	}
+	return nil
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dsk",
+		Short: "Take a trained model to a small, fast, proven file, and run it",
+		Long: `dsk takes a trained model (ONNX, safetensors) to a small, fast, proven .dsk file
+and runs it on any CPU. Every step is measured, reproducible and offline.
+
+  dsk convert model.onnx -o model.dsk
+  dsk quantize model.dsk -o small.dsk --weight-bits 4 --eval data/
+  dsk run small.dsk photo.jpg`,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &fault.Usage{What: fmt.Sprintf("unknown command %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	f := root.PersistentFlags()
+	f.BoolVar(&a.json, "json", false, "print one JSON object on stdout")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
+	f.IntVarP(&a.threads, "threads", "j", 0, "worker threads (0 = all cores); results do not depend on it")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &fault.Usage{What: err.Error() + suggestFlag(cmd, err)}
+	})
+	root.AddCommand(a.convertCommand(), a.inspectCommand(), a.checkCommand(), a.quantizeCommand(), a.evalCommand(),
+		a.runCommand(), a.tokenizeCommand(), a.benchCommand(), a.verifyCommand(), a.doctorCommand(), a.demoCommand(),
+		a.versionCommand(), exitCodesTopic())
+	for _, c := range root.Commands() {
+		args := c.Args
+		c.Args = func(cmd *cobra.Command, list []string) error {
+			if args == nil {
+				return nil
+			}
+			if err := args(cmd, list); err != nil {
+				return &fault.Usage{What: err.Error()}
+			}
+			return nil
+		}
+	}
+	return root
+}
+
+// suggestFlag names the known flag nearest to an unknown one.
+func suggestFlag(cmd *cobra.Command, err error) string {
+	_, name, ok := strings.Cut(err.Error(), "unknown flag: --")
+	if !ok {
+		return ""
+	}
+	best, distance := "", 3
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if d := editDistance(name, f.Name); d < distance {
+			best, distance = f.Name, d
+		}
+	})
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean --%s?", best)
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// printJSON writes the one object of --json: the fields of v behind schema_version and command.
+func (a *app) printJSON(command string, v any) {
+	a.printed = true
+	body, err := json.Marshal(v)
+	if err != nil {
+		fmt.Fprintf(a.stderr, "dsk: %v\n", err)
+		return
+	}
+	head := fmt.Sprintf(`{"schema_version":1,"command":%q`, command)
+	if len(body) > 2 {
+		head += ","
+	}
+	fmt.Fprintf(a.stdout, "%s%s\n", head, body[1:])
+}
+
+// print writes a line of a report to stdout.
+func (a *app) print(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
+
+// warn writes a line to stderr.
+func (a *app) warn(format string, args ...any) {
+	fmt.Fprintf(a.stderr, "dsk: warning: "+format+"\n", args...)
+}
+
+func exitCodesTopic() *cobra.Command {
+	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesText}
+}
