@@ -1,0 +1,168 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+const attentionTol = 5e-6
+
+// attentionRef is one output row by the formula of Attention, in float64.
+func attentionRef(a *Attention, q, k []float32, ldk int, v []float32, ldv, t int, mask []float32) []float64 {
+	scores := make([]float64, a.Keys)
+	top := math.Inf(-1)
+	for s := range scores {
+		scores[s] = math.Inf(-1)
+		at := t + a.Offset
+		if a.Causal && s > at || a.Window > 0 && s <= at-a.Window {
+			continue
+		}
+		var dot float64
+		for d := range a.Dim {
+			dot += float64(q[d]) * float64(k[s*ldk+d])
+		}
+		dot *= float64(a.Scale)
+		if a.Softcap > 0 {
+			dot = float64(a.Softcap) * math.Tanh(dot/float64(a.Softcap))
+		}
+		if mask != nil {
+			dot += float64(mask[s])
+		}
+		scores[s] = dot
+		top = max(top, dot)
+	}
+	out := make([]float64, a.DimV)
+	var sum float64
+	for s, x := range scores {
+		w := math.Exp(x - top)
+		if math.IsInf(top, -1) {
+			w = 0
+		}
+		sum += w
+		for d := range out {
+			out[d] += w * float64(v[s*ldv+d])
+		}
+	}
+	for d := range out {
+		if sum > 0 {
+			out[d] /= sum
+		}
+	}
+	return out
+}
+
+func TestAttention(t *testing.T) {
+	inf := float32(math.Inf(-1))
+	cases := []struct {
+		a    Attention
+		mask bool
+	}{
+		{Attention{Heads: 1, Queries: 1, Keys: 1, Dim: 4, DimV: 4}, false},
+		{Attention{Heads: 4, Queries: 1, Keys: 300, Dim: 64, DimV: 64, Causal: true, Offset: 299}, false},
+		{Attention{Heads: 1, Queries: 1, Keys: 129, Dim: 33, DimV: 17}, true},
+		{Attention{Heads: 2, Queries: 70, Keys: 200, Dim: 32, DimV: 48, Causal: true, Offset: 130}, false},
+		{Attention{Heads: 3, Queries: 5, Keys: 260, Dim: 16, DimV: 16, Softcap: 2}, true},
+		{Attention{Heads: 1, Queries: 140, Keys: 140, Dim: 8, DimV: 8, Causal: true, Window: 20}, false},
+		{Attention{Heads: 2, Queries: 4, Keys: 3, Dim: 8, DimV: 8, Causal: true, Offset: -2}, false},
+		{Attention{Heads: 70, Queries: 1, Keys: 10, Dim: 8, DimV: 8}, true},
+		{Attention{Heads: 1, Queries: 3, Keys: 0, Dim: 8, DimV: 8}, false},
+	}
+	forEachImplementation(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 1))
+		for _, c := range cases {
+			a := c.a
+			a.Scale = float32(1 / math.Sqrt(float64(a.Dim)))
+			name := fmt.Sprintf("%+v mask %v", a, c.mask)
+			ldq, ldd, ldk, ldv := a.Heads*a.Dim+3, a.Heads*a.DimV+1, a.Dim*2, a.DimV*2
+			q, k, v := randomF32(r, a.Queries*ldq), randomF32(r, a.Keys*ldk), randomF32(r, a.Keys*ldv)
+			dst := randomF32(r, (a.Queries-1)*ldd+a.Heads*a.DimV)
+			scratch := newGuarded(a.ScratchBytes(), uint8(5))
+			var mask AttentionMask
+			if c.mask {
+				mask = AttentionMask{Data: randomF32(r, a.Heads*a.Queries*a.Keys).V, HeadStride: a.Queries * a.Keys, QueryStride: a.Keys}
+				for i := range mask.Data {
+					if r.IntN(3) == 0 || i < a.Keys { // the first row sees nothing
+						mask.Data[i] = inf
+					}
+				}
+			}
+			a.Run(dst.V, ldd, q.V, ldq, k.V, ldk, v.V, ldv, mask, scratch.V)
+			dst.check(t, name)
+			scratch.check(t, name)
+			for h := range a.Heads {
+				for i := range a.Queries {
+					var row []float32
+					if c.mask {
+						row = mask.Data[(h*a.Queries+i)*a.Keys:]
+					}
+					want := attentionRef(&a, q.V[i*ldq+h*a.Dim:], k.V, ldk, v.V, ldv, i, row)
+					for d, w := range want {
+						if got := dst.V[i*ldd+h*a.DimV+d]; !near(float64(got), w, 1, attentionTol) {
+							t.Fatalf("%s: head %d query %d element %d = %v, want %v", name, h, i, d, got, w)
+						}
+					}
+				}
+			}
+			if n := testing.AllocsPerRun(1, func() {
+				a.Run(dst.V, ldd, q.V, ldq, k.V, ldk, v.V, ldv, mask, scratch.V)
+			}); n != 0 {
+				t.Errorf("%s: %v allocations", name, n)
+			}
+		}
+	})
+}
+
+// TestAttentionSplit: a query gives the same bits among others and in a part of them.
+func TestAttentionSplit(t *testing.T) {
+	forEachImplementation(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(2, 1))
+		a := Attention{Heads: 1, Queries: 150, Keys: 300, Dim: 32, DimV: 32, Scale: 0.2, Causal: true, Offset: 150}
+		q, k, v := randomF32(r, 150*32).V, randomF32(r, 300*32).V, randomF32(r, 300*32).V
+		whole, part := make([]float32, 150*32), make([]float32, 150*32)
+		scratch := make([]byte, a.ScratchBytes())
+		a.Run(whole, 32, q, 32, k, 32, v, 32, AttentionMask{}, scratch)
+		for _, span := range [][2]int{{0, 37}, {37, 110}, {110, 150}} {
+			b := a
+			b.Queries, b.Offset = span[1]-span[0], a.Offset+span[0]
+			b.Run(part[span[0]*32:], 32, q[span[0]*32:], 32, k, 32, v, 32, AttentionMask{}, scratch)
+		}
+		for i, w := range whole {
+			if part[i] != w {
+				t.Fatalf("element %d = %v in a part, %v in the whole", i, part[i], w)
+			}
+		}
+	})
+}
+
+func benchAttention(b *testing.B, a Attention) {
+	defer Reset()
+	for _, name := range List() {
+		Select(name)
+		b.Run(name, func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 1))
+			a.Scale = 0.1
+			q, k, v := randomF32(r, a.Queries*a.Heads*a.Dim).V, randomF32(r, a.Keys*a.Dim).V, randomF32(r, a.Keys*a.Dim).V
+			dst := randomF32(r, a.Queries*a.Heads*a.Dim).V
+			scratch := make([]byte, a.ScratchBytes())
+			ld := a.Heads * a.Dim
+			for b.Loop() {
+				a.Run(dst, ld, q, ld, k, a.Dim, v, a.Dim, AttentionMask{}, scratch)
+			}
+			b.ReportMetric(float64(2*a.Queries*a.Heads*a.Keys*a.Dim)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+		})
+	}
+}
+
+func BenchmarkAttentionPrefill(b *testing.B) {
+	benchAttention(b, Attention{Heads: 2, Queries: 256, Keys: 256, Dim: 64, DimV: 64})
+}
+
+func BenchmarkAttentionDecode1(b *testing.B) {
+	benchAttention(b, Attention{Heads: 1, Queries: 1, Keys: 512, Dim: 64, DimV: 64})
+}
+
+func BenchmarkAttentionDecode4(b *testing.B) {
+	benchAttention(b, Attention{Heads: 4, Queries: 1, Keys: 512, Dim: 64, DimV: 64})
+}
