@@ -98,7 +98,8 @@ func (b *Bind) SetOut(i int, t *tensor.Tensor) {
 		copy(o.Data, t.Data)
 		return
 	}
-	o.DType, o.Shape, o.Data = t.DType, t.Shape, t.Data
+	// A nil Shape would say that the output is not set; a scalar's may be nil.
+	o.DType, o.Shape, o.Data = t.DType, append([]int{}, t.Shape...), t.Data
 }
 
 // runGraph executes a subgraph with the given values for its inputs and returns its

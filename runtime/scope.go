@@ -143,7 +143,7 @@ func (s *scope) types() map[string]model.Type {
 	out := map[string]model.Type{}
 	for ; s != nil; s = s.outer {
 		for name, t := range s.values {
-			if _, ok := out[name]; !ok && t != nil && t.Shape != nil {
+			if _, ok := out[name]; !ok && t != nil && (t.Shape != nil || t.Data != nil) {
 				out[name] = model.TypeOf(t)
 			}
 		}
