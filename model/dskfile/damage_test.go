@@ -246,7 +246,7 @@ func TestRefusedTexts(t *testing.T) {
 		attr(`{"float":` + strings.Repeat("1", 100) + `}`), attr(`{"ints":[1,]}`), attr(`{"floats":[""]}`), attr(`{"bytes":"A"}`), attr(`{"bytes":"QQ=\n"}`),
 		attr(`{"strs":[{}]}`), attr(`{"strs":[1]}`), attr(`{"graph":{"states":[]}}`), attr(`{"graph":null}`),
 		attr(`{"tensor":{}}`), attr(`{"tensor":{"dtype":"F32","shape":[1]}}`), attr(`{"tensor":{"dtype":"F32","shape":[1],"data":"AAAA"}}`),
-		attr(`{"tensor":{"dtype":"F32","data":"AAAAAA=="}}`), attr(`{"tensor":{"shape":[1],"data":"AAAAAA=="}}`),
+		attr(`{"tensor":{"dtype":"BOOL","shape":[1],"data":"Ag=="}}`), attr(`{"tensor":{"dtype":"F32","data":"AAAAAA=="}}`), attr(`{"tensor":{"shape":[1],"data":"AAAAAA=="}}`),
 		node(`"attrs":{"b":{"int":1},"a":{"int":1}}`), node(`"attrs":{"a":{"int":1},"a":{"int":1}}`), node(`"attrs":[]`), node(`"in":[null]`),
 		strings.Repeat(`{"nodes":[{"attrs":{"a":{"graph":`, MaxDepth+1) + `{}` + strings.Repeat(`}}}]}`, MaxDepth+1),
 	} {

@@ -135,6 +135,8 @@ func allZero(b []byte) bool {
 	return true
 }
 
+func notBool(c byte) bool { return c > 1 }
+
 func checkAssetName(name string) error {
 	switch {
 	case name == "":

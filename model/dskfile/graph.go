@@ -2,6 +2,7 @@ package dskfile
 
 import (
 	"fmt"
+	"slices"
 	"unicode/utf8"
 	"unsafe"
 
@@ -426,6 +427,9 @@ func (d *decoder) tensor() *tensor.Tensor {
 	}
 	if size := d.checkedSize(t); d.err == nil && size != len(t.Data) {
 		d.fail("tensor %v takes %d bytes, has %d", t, size, len(t.Data))
+	}
+	if t.DType == tensor.BOOL && slices.ContainsFunc(t.Data, notBool) {
+		d.fail("a boolean is neither 0 nor 1")
 	}
 	return t
 }

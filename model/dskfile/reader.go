@@ -33,7 +33,9 @@ func Open(path string) (*File, error) {
 	}
 	f, err := open(path, m.Data, newLedger(int64(len(m.Data))))
 	if err != nil {
-		return nil, errors.Join(err, m.Close())
+		// The file's fault matters more than one of unmapping it.
+		_ = m.Close()
+		return nil, err
 	}
 	f.mapping = m
 	return f, nil

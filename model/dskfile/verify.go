@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -69,10 +70,8 @@ func (f *File) verifyData(ctx context.Context, progress func(done, total int64))
 		if t.Tensor.DType != tensor.BOOL {
 			continue
 		}
-		for i, c := range t.Tensor.Data {
-			if c > 1 {
-				return badFormat(info.HeaderBytes+t.Offset+int64(i), "tensor "+quote(t.Name), "%d is not a boolean", c)
-			}
+		if i := slices.IndexFunc(t.Tensor.Data, notBool); i >= 0 {
+			return badFormat(info.HeaderBytes+t.Offset+int64(i), "tensor "+quote(t.Name), "a boolean is neither 0 nor 1")
 		}
 	}
 	return nil
