@@ -12,9 +12,9 @@ import (
 
 // imageResult is one image's entry in the output of run.
 type imageResult struct {
-	File    string            `json:"file"`
+	File    string         `json:"file"`
 	Classes []vision.Class `json:"classes,omitempty"`
-	Boxes   []detect.Box      `json:"boxes,omitempty"`
+	Boxes   []detect.Box   `json:"boxes,omitempty"`
 }
 
 func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *runOptions) error {

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	goruntime "runtime"
+	"text/tabwriter"
+
+	"github.com/dsk-toolkit/dsk/bench"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/spf13/cobra"
+)
+
+type benchOptions struct {
+	prompt, generate, repeats int
+	threads                   []int
+	format                    string
+}
+
+func (a *app) benchCommand() *cobra.Command {
+	var o benchOptions
+	cmd := &cobra.Command{
+		Use:   "bench MODEL.dsk",
+		Short: "Time a model: prompt and generation speed, or latency",
+		Long: `Time a model: prompt and generation speed of a language model (llama-bench's pp and tg
+tests), latency of any other graph. Figures are means over -r repeats after a warm-up.
+
+  dsk bench lm.dsk -p 512 -n 128 -t 1,2
+  dsk bench cnn.dsk -t 1 -r 20 --format benchstat`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runBench(cmd.Context(), args[0], &o) },
+	}
+	f := cmd.Flags()
+	f.IntVarP(&o.prompt, "prompt", "p", 512, "tokens of the prompt test (0 = skip); at most the model's context")
+	f.IntVarP(&o.generate, "generate", "n", 128, "tokens of the generation test (0 = skip)")
+	f.IntSliceVarP(&o.threads, "bench-threads", "t", nil, "thread counts to time (default 1 and all cores)")
+	f.IntVarP(&o.repeats, "repeats", "r", 5, "timed repeats")
+	f.StringVar(&o.format, "format", "table", "table or benchstat")
+	return cmd
+}
+
+func (a *app) runBench(ctx context.Context, path string, o *benchOptions) error {
+	if o.format != "table" && o.format != "benchstat" {
+		return &fault.Usage{What: fmt.Sprintf("--format %q: must be table or benchstat", o.format)}
+	}
+	f, m, err := a.openModel(ctx, path, false)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	p := a.newProgress()
+	r, err := bench.Run(ctx, m, bench.Options{Prompt: o.fit(m, o.prompt), Generate: o.fit(m, o.generate),
+		Threads: a.benchThreads(o), Repeats: o.repeats, Progress: p.stageFunc("bench")})
+	p.finish()
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.json:
+		a.printJSON("bench", r)
+	case o.format == "benchstat":
+		return r.WriteBenchstat(a.stdout)
+	default:
+		a.printBench(r)
+	}
+	return nil
+}
+
+// fit keeps a test within the model's context: the test's name says what was run.
+func (o *benchOptions) fit(m *model.Model, n int) int {
+	if m.Meta.LM != nil {
+		return min(n, m.Meta.LM.ContextLength)
+	}
+	return n
+}
+
+func (a *app) benchThreads(o *benchOptions) []int {
+	switch {
+	case len(o.threads) > 0:
+		return o.threads
+	case a.threads > 0:
+		return []int{a.threads}
+	case goruntime.NumCPU() == 1:
+		return []int{1}
+	}
+	return []int{1, goruntime.NumCPU()}
+}
+
+func (a *app) printBench(r *bench.Report) {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "test\tthreads\tms\t± ms\ttokens/s\truns/s\t")
+	for _, b := range r.Results {
+		rate := func(v float64) string {
+			if v == 0 {
+				return "-"
+			}
+			return fmt.Sprintf("%.1f", v)
+		}
+		fmt.Fprintf(w, "%s\t%d\t%.3f\t%.3f\t%s\t%s\t\n", b.Test, b.Threads, b.MS, b.Stddev, rate(b.TokensPerSecond), rate(b.PerSecond))
+	}
+	w.Flush()
+}
