@@ -1,0 +1,356 @@
+package safetensors
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// architecture is a family of models that can be imported: each arch_*.go file registers its own.
+type architecture struct {
+	modelType string // as config.json names it
+	class     string // the class in "architectures"
+	name      string // what Meta.Architecture says
+	// build adds the graph of a language model to b, and returns the size of its context.
+	build func(b *builder) (contextLength int)
+}
+
+var architectures []architecture
+
+func register(a architecture) struct{} {
+	architectures = append(architectures, a)
+	return struct{}{}
+}
+
+// findArchitecture returns the architecture that the config names.
+func findArchitecture(c *config) (architecture, error) {
+	var classes []string
+	c.get("architectures", &classes, "a list of names")
+	kind := c.text("model_type", "")
+	for _, a := range architectures {
+		if a.modelType == kind && (len(classes) == 0 || classes[0] == a.class) {
+			return a, nil
+		}
+	}
+	if kind == "" && len(classes) == 0 {
+		c.need("model_type")
+		return architecture{}, c.err()
+	}
+	what := kind
+	if len(classes) > 0 {
+		what = strings.TrimSpace(kind + " (" + classes[0] + ")")
+	}
+	best := slices.MinFunc(architectures, func(a, b architecture) int {
+		return editDistance(kind, a.modelType) - editDistance(kind, b.modelType)
+	})
+	return architecture{}, &fault.Unsupported{Kind: "architecture", Items: []fault.Item{{
+		Where: "config.json", What: what, Hint: fmt.Sprintf("the nearest that dsk knows is %s (%s)", best.modelType, best.class),
+	}}}
+}
+
+// editDistance is the number of letters to insert, delete or change that makes b out of a.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range a {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range b {
+			cost := diag
+			if a[i] != b[j] {
+				cost++
+			}
+			diag = row[j+1]
+			row[j+1] = min(cost, diag+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// builder makes a graph out of a checkpoint. Its methods are the building blocks that
+// architectures share; they return the name of the value that they make. Weights that are missing
+// or do not fit are collected and reported at once by err.
+type builder struct {
+	config   *config
+	weights  *checkpoint
+	graph    *model.Graph
+	missing  []string
+	wrong    []string
+	gaps     []fault.Item
+	failed   error // the first weight with a value that is no number
+	params   int64
+	warnings []string
+}
+
+func newBuilder(c *config, w *checkpoint) *builder {
+	return &builder{config: c, weights: w, graph: &model.Graph{Init: map[string]*tensor.Tensor{}}}
+}
+
+// err returns what was found wrong with the weights.
+func (b *builder) err() error {
+	var why []string
+	if len(b.missing) > 0 {
+		sort.Strings(b.missing)
+		why = append(why, fmt.Sprintf("%d tensors are missing: %s", len(b.missing), strings.Join(b.missing, ", ")))
+	}
+	why = append(why, b.wrong...)
+	switch {
+	case len(why) > 0:
+		return fault.Formatf("", "%s", strings.Join(why, "; "))
+	case len(b.gaps) > 0:
+		return &fault.Unsupported{Kind: "element type", Items: b.gaps}
+	}
+	return b.failed
+}
+
+// node adds a node with one output, out.
+func (b *builder) node(domain, op, out string, attrs model.Attrs, in ...string) string {
+	b.graph.Nodes = append(b.graph.Nodes, &model.Node{Domain: domain, Op: op, Name: out, Inputs: in, Outputs: []string{out}, Attrs: attrs})
+	return out
+}
+
+// onnx adds a node of the ONNX domain.
+func (b *builder) onnx(op, out string, attrs model.Attrs, in ...string) string {
+	return b.node("", op, out, attrs, in...)
+}
+
+// constant adds a tensor that is not a weight of the checkpoint.
+func (b *builder) constant(name string, t *tensor.Tensor) string {
+	b.graph.Init[name] = t
+	return name
+}
+
+func (b *builder) input(name string, dt tensor.DType, shape ...model.Dim) string {
+	b.graph.Inputs = append(b.graph.Inputs, model.Value{Name: name, Type: model.Type{DType: dt, Shape: shape}})
+	return name
+}
+
+func (b *builder) output(name string, dt tensor.DType, shape ...model.Dim) {
+	b.graph.Outputs = append(b.graph.Outputs, model.Value{Name: name, Type: model.Type{DType: dt, Shape: shape}})
+}
+
+// weight takes a tensor of the checkpoint, which must have the shape; false if it cannot be used.
+func (b *builder) weight(name string, shape ...int) (weight, bool) {
+	w, ok := b.weights.tensors[name]
+	if !ok {
+		b.missing = append(b.missing, name)
+		return w, false
+	}
+	delete(b.weights.unused, name)
+	if !tensor.SameShape(w.Shape, shape) {
+		b.wrong = append(b.wrong, fmt.Sprintf("tensor %s has shape %v, but config.json calls for %v", name, w.Shape, shape))
+		return w, false
+	}
+	switch w.DType {
+	case tensor.F32, tensor.F16, tensor.BF16:
+	default:
+		b.gaps = append(b.gaps, fault.Item{Where: "tensor " + name, What: w.Type, Hint: "weights can be F32, F16 or BF16"})
+		return w, false
+	}
+	return w, true
+}
+
+// matrix adds a weight [n, k] in panels, in the checkpoint's element type.
+func (b *builder) matrix(name string, n, k int) string {
+	if _, ok := b.graph.Init[name]; ok {
+		return name
+	}
+	if w, ok := b.weight(name, n, k); ok {
+		b.params += int64(n) * int64(k)
+		b.graph.Init[name] = w.panels()
+	}
+	return name
+}
+
+// vector adds a weight [n] as F32.
+func (b *builder) vector(name string, n int) string {
+	if _, ok := b.graph.Init[name]; ok {
+		return name
+	}
+	if w, ok := b.weight(name, n); ok {
+		t, err := w.vector()
+		if err != nil {
+			if b.failed == nil {
+				b.failed = err
+			}
+			return name
+		}
+		b.params += int64(n)
+		b.graph.Init[name] = t
+	}
+	return name
+}
+
+// linear is act(x W^T + bias) with the checkpoint's prefix.weight [n, k] and, if asked for, prefix.bias [n].
+func (b *builder) linear(out, x, prefix string, n, k int, bias bool, act string) string {
+	in := []string{x, b.matrix(prefix+".weight", n, k)}
+	if bias {
+		in = append(in, b.vector(prefix+".bias", n))
+	}
+	attrs := model.Attrs{}
+	if act != model.ActNone {
+		attrs["activation"] = model.StringAttr(act)
+	}
+	return b.node(model.DomainDsk, "Linear", out, attrs, in...)
+}
+
+// rmsNorm is x / sqrt(mean(x^2) + eps) * weight over the last axis (Zhang and Sennrich 2019).
+func (b *builder) rmsNorm(out, x, weight string, n int, eps float64) string {
+	return b.onnx("RMSNormalization", out, model.Attrs{"axis": model.IntAttr(-1), "epsilon": model.FloatAttr(float32(eps))},
+		x, b.vector(weight, n))
+}
+
+// embed looks ids up in the checkpoint's table [vocab, width]; the result is F32.
+func (b *builder) embed(out, ids, table string, vocab, width int) string {
+	b.matrix(table, vocab, width)
+	if w := b.weights.tensors[table]; w.DType == tensor.F32 {
+		return b.onnx("Gather", out, model.Attrs{"axis": model.IntAttr(0)}, table, ids)
+	}
+	rows := b.onnx("Gather", out+".rows", model.Attrs{"axis": model.IntAttr(0)}, table, ids)
+	return b.onnx("Cast", out, model.Attrs{"to": model.IntAttr(model.ElemCode(tensor.F32))}, rows)
+}
+
+// activations maps the names of config.json to those of Linear.
+var activations = map[string]string{
+	"silu": model.ActSwish, "swish": model.ActSwish, "gelu": model.ActGelu, "relu": model.ActRelu,
+	"gelu_new": model.ActGeluTanh, "gelu_pytorch_tanh": model.ActGeluTanh, "gelu_fast": model.ActGeluTanh,
+}
+
+// activation reads the activation under key.
+func (b *builder) activation(key, def string) string {
+	name := b.config.text(key, def)
+	act, ok := activations[name]
+	if !ok {
+		b.config.unsupported("activation "+name, "silu, gelu, gelu_new, gelu_pytorch_tanh and relu are known")
+	}
+	return act
+}
+
+// gatedMLP is down(act(gate(x)) * up(x)) (Shazeer 2020), with the checkpoint's names
+// prefix.{gate,up,down}_proj.
+func (b *builder) gatedMLP(out, x, prefix string, width, inner int, bias bool, act string) string {
+	gate := b.linear(out+".gate", x, prefix+".gate_proj", inner, width, bias, act)
+	up := b.linear(out+".up", x, prefix+".up_proj", inner, width, bias, model.ActNone)
+	product := b.onnx("Mul", out+".product", nil, gate, up)
+	return b.linear(out, product, prefix+".down_proj", width, inner, bias, model.ActNone)
+}
+
+// The values that every language model's graph has; see docs/architecture.md.
+const (
+	inputIDs    = "input_ids"
+	pastLen     = "past_len"
+	logitsIndex = "logits_index"
+	logits      = "logits"
+	kvLen       = "kv_len"       // I64 [batch]: past_len plus the new tokens
+	seqLen      = "seq_len"      // I64 [1]: the new tokens
+	positionIDs = "position_ids" // I64 [batch, seq]
+)
+
+// scalarShape is the shape of a scalar: empty, but not nil.
+var scalarShape = []int{}
+
+var (
+	dimBatch = model.Sym("batch")
+	dimSeq   = model.Sym("seq")
+	dimCtx   = model.Sym("ctx")
+	dimN     = model.Sym("n")
+)
+
+// lmInputs adds the inputs of a language model and what all layers need of them.
+func (b *builder) lmInputs() {
+	b.input(inputIDs, tensor.I64, dimBatch, dimSeq)
+	b.input(pastLen, tensor.I64, dimBatch)
+	b.input(logitsIndex, tensor.I64, dimN)
+	b.onnx("Shape", seqLen, model.Attrs{"start": model.IntAttr(1), "end": model.IntAttr(2)}, inputIDs)
+	b.onnx("Add", kvLen, nil, pastLen, seqLen)
+	zero := b.constant("zero", tensor.FromSlice([]int64{0}, scalarShape...))
+	one := b.constant("one", tensor.FromSlice([]int64{1}, scalarShape...))
+	axis := b.constant("axis_1", tensor.FromSlice([]int64{1}, 1))
+	count := b.onnx("Squeeze", "seq_count", nil, seqLen)
+	steps := b.onnx("Range", "seq_steps", nil, zero, count, one)
+	first := b.onnx("Unsqueeze", "first_position", nil, pastLen, axis)
+	b.onnx("Add", positionIDs, nil, first, steps)
+}
+
+// lmHead adds the head: the hidden states [batch, seq, width] at logits_index times the table
+// [vocab, width], which may be the embedding's.
+func (b *builder) lmHead(hidden, table string, vocab, width int) {
+	wanted := b.onnx("Gather", "head.hidden", model.Attrs{"axis": model.IntAttr(1)}, hidden, logitsIndex)
+	b.node(model.DomainDsk, "Linear", logits, nil, wanted, b.matrix(table, vocab, width))
+	b.output(logits, tensor.F32, dimBatch, dimN, model.Known(vocab))
+}
+
+// attention describes a layer's self-attention.
+type attention struct {
+	prefix         string // of the checkpoint's names: prefix.q_proj and so on
+	width          int    // of the hidden state
+	heads, kvHeads int
+	headDim        int
+	biasQKV, biasO bool
+	rope           *rope // nil: none
+	window         int   // 0: all tokens before; else the last window of them
+}
+
+// attention adds causal self-attention with a cache of keys and values, cache_k.<layer> and
+// cache_v.<layer> F32 [batch, ctx, kvHeads*headDim]. Keys go into the cache after their rotation.
+func (b *builder) attention(out, x string, layer int, a attention) string {
+	qWidth, kvWidth := a.heads*a.headDim, a.kvHeads*a.headDim
+	q := b.linear(out+".q", x, a.prefix+".q_proj", qWidth, a.width, a.biasQKV, model.ActNone)
+	k := b.linear(out+".k", x, a.prefix+".k_proj", kvWidth, a.width, a.biasQKV, model.ActNone)
+	v := b.linear(out+".v", x, a.prefix+".v_proj", kvWidth, a.width, a.biasQKV, model.ActNone)
+	if a.rope != nil {
+		q = b.rotate(out+".q_rotated", q, a.rope, a.heads)
+		k = b.rotate(out+".k_rotated", k, a.rope, a.kvHeads)
+	}
+	k = b.cache("k", layer, k, kvWidth)
+	v = b.cache("v", layer, v, kvWidth)
+	attrs := model.Attrs{"q_num_heads": model.IntAttr(int64(a.heads)), "kv_num_heads": model.IntAttr(int64(a.kvHeads)), "is_causal": model.IntAttr(1)}
+	if a.window > 0 {
+		attrs["local_window_size"] = model.IntAttr(int64(a.window))
+	}
+	y := b.onnx("Attention", out+".heads", attrs, q, k, v, "", "", "", kvLen)
+	return b.linear(out, y, a.prefix+".o_proj", a.width, qWidth, a.biasO, model.ActNone)
+}
+
+// cache adds a state and returns its updated form.
+func (b *builder) cache(kind string, layer int, update string, width int) string {
+	in := fmt.Sprintf("cache_%s.%d", kind, layer)
+	out := fmt.Sprintf("cache_%s.%d.new", kind, layer)
+	b.graph.States = append(b.graph.States, model.State{
+		Input:  model.Value{Name: in, Type: model.Type{DType: tensor.F32, Shape: []model.Dim{dimBatch, dimCtx, model.Known(width)}}},
+		Output: out,
+	})
+	return b.onnx("TensorScatter", out, model.Attrs{"axis": model.IntAttr(-2)}, in, update, pastLen)
+}
+
+// headTable returns the table of the head: head, or with tie_word_embeddings the embedding. A config that does
+// not say so, beside a checkpoint without a head, means tied.
+func (b *builder) headTable(head, embedding string) string {
+	_, said := b.config.raw("tie_word_embeddings")
+	_, there := b.weights.tensors[head]
+	switch {
+	case b.config.flag("tie_word_embeddings", false):
+		return embedding
+	case !said && !there:
+		b.warnings = append(b.warnings, fmt.Sprintf("there is no %s, so the head shares the embedding", head))
+		return embedding
+	}
+	return head
+}
+
+// tooManyLayers reports a number of layers that the checkpoint cannot have, so that a hostile config does
+// not make a graph without end.
+func (b *builder) tooManyLayers(layers int) bool {
+	if layers <= len(b.weights.tensors) {
+		return false
+	}
+	b.wrong = append(b.wrong, fmt.Sprintf("config.json calls for %d layers, but there are %d tensors", layers, len(b.weights.tensors)))
+	return true
+}

@@ -1,0 +1,185 @@
+package safetensors
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+)
+
+// maxCount caps every count in a config.json: layers, heads, widths, vocabulary.
+const maxCount = 1 << 24
+
+// config reads a config.json by key. What is wrong is collected and reported at once by err; what
+// the program cannot do is collected in gaps.
+type config struct {
+	values  map[string]json.RawMessage
+	missing []string
+	wrong   []string
+	gaps    []fault.Item
+}
+
+func readConfig(data []byte) (*config, error) {
+	c := &config{}
+	if len(data) == 0 {
+		return nil, fault.Formatf("", "the file is empty")
+	}
+	if err := json.Unmarshal(data, &c.values); err != nil {
+		return nil, fault.Formatf("", "%v", err)
+	}
+	if c.values == nil {
+		return nil, fault.Formatf("", "it is no object")
+	}
+	return c, nil
+}
+
+// sub returns the object under key, or nil if there is none; its problems are reported with c's.
+func (c *config) sub(key string) *config {
+	raw, ok := c.raw(key)
+	if !ok {
+		return nil
+	}
+	s := &config{}
+	if err := json.Unmarshal(raw, &s.values); err != nil {
+		c.wrong = append(c.wrong, key+" is no object")
+		return nil
+	}
+	return s
+}
+
+// raw returns the value of key, false for an absent one or null.
+func (c *config) raw(key string) (json.RawMessage, bool) {
+	v, ok := c.values[key]
+	return v, ok && string(v) != "null"
+}
+
+// get decodes key into v; it reports false, and notes a problem, unless the value fits.
+func (c *config) get(key string, v any, kind string) bool {
+	raw, ok := c.raw(key)
+	if !ok {
+		return false
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		c.wrong = append(c.wrong, key+" is not "+kind)
+		return false
+	}
+	return true
+}
+
+func (c *config) need(key string) {
+	if _, ok := c.raw(key); !ok {
+		c.missing = append(c.missing, key)
+	}
+}
+
+// count returns a positive number; it must be there.
+func (c *config) count(key string) int {
+	c.need(key)
+	return c.countOr(key, 1)
+}
+
+// countOr returns a positive number or def.
+func (c *config) countOr(key string, def int) int {
+	v := def
+	if !c.get(key, &v, "a number") {
+		return def
+	}
+	if v < 1 || v > maxCount {
+		c.wrong = append(c.wrong, key+" is not between 1 and 16777216")
+		return def
+	}
+	return v
+}
+
+// number returns a finite number or def.
+func (c *config) number(key string, def float64) float64 {
+	v := def
+	if !c.get(key, &v, "a number") || math.IsInf(v, 0) {
+		return def
+	}
+	return v
+}
+
+// positive returns a number above 0 or def.
+func (c *config) positive(key string, def float64) float64 {
+	v := c.number(key, def)
+	if !(v > 0) {
+		c.wrong = append(c.wrong, key+" is not above 0")
+		return def
+	}
+	return v
+}
+
+func (c *config) flag(key string, def bool) bool {
+	v := def
+	if !c.get(key, &v, "true or false") {
+		return def
+	}
+	return v
+}
+
+func (c *config) text(key, def string) string {
+	v := def
+	if !c.get(key, &v, "a text") {
+		return def
+	}
+	return v
+}
+
+// ids returns a list of token ids, which may be written as one number. Those outside the vocabulary are left out.
+func (c *config) ids(key string, vocab int) []int {
+	raw, ok := c.raw(key)
+	if !ok {
+		return nil
+	}
+	var list []int
+	var one int
+	if json.Unmarshal(raw, &one) == nil {
+		list = []int{one}
+	} else if !c.get(key, &list, "a token id or a list of them") {
+		return nil
+	}
+	return slices.DeleteFunc(list, func(id int) bool { return id < 0 || id >= vocab })
+}
+
+// unsupported notes that the model needs something that dsk does not have.
+func (c *config) unsupported(what, hint string) {
+	c.gaps = append(c.gaps, fault.Item{Where: "config.json", What: what, Hint: hint})
+}
+
+// err returns what was found wrong with the config.
+func (c *config) err() error {
+	var why []string
+	if len(c.missing) > 0 {
+		sort.Strings(c.missing)
+		why = append(why, "it lacks "+strings.Join(slices.Compact(c.missing), ", "))
+	}
+	sort.Strings(c.wrong)
+	why = append(why, slices.Compact(c.wrong)...)
+	if len(why) > 0 {
+		return fault.Formatf("", "%s", strings.Join(why, "; "))
+	}
+	if len(c.gaps) > 0 {
+		return &fault.Unsupported{Kind: "architecture", Items: c.gaps}
+	}
+	return nil
+}
+
+// merge takes the problems of a sub-object over, under its name.
+func (c *config) merge(name string, s *config) {
+	for _, m := range s.missing {
+		c.missing = append(c.missing, name+"."+m)
+	}
+	for _, w := range s.wrong {
+		c.wrong = append(c.wrong, name+"."+w)
+	}
+	c.gaps = append(c.gaps, s.gaps...)
+}
+
+// failed reports whether anything was found wrong so far.
+func (c *config) failed() bool {
+	return len(c.missing)+len(c.wrong)+len(c.gaps) > 0
+}
