@@ -31,6 +31,13 @@ func inside(offset, stride, size, n int) (lo, hi int) {
 // The sum starts with the bias and runs over i, then j, for every output alike, wherever it lies.
 func DepthwiseConv2D(dst, src, w []float32, bias float32, g *Window) {
 	dst, src, w = dst[:g.OH*g.OW], src[:g.H*g.W], w[:g.KH*g.KW]
+	if len(dst) == 0 || depthwiseSIMD(dst, src, w, bias, g) {
+		return
+	}
+	depthwiseGeneric(dst, src, w, bias, g)
+}
+
+func depthwiseGeneric(dst, src, w []float32, bias float32, g *Window) {
 	for y := range g.OH {
 		row := dst[y*g.OW : (y+1)*g.OW]
 		for x := range row {

@@ -174,7 +174,7 @@ fold:
 	op Y3, Y1, Y1
 
 #define LEFTY \
-	MOVQ CX, X14; \
+	VMOVQ CX, X14; \
 	VPBROADCASTD X14, Y14
 
 #define MASKY(c) VPCMPGTD ·vecLanes+c(SB), Y14, Y15
