@@ -18,12 +18,29 @@ const slabRows = 64 * kernels.PanelRows
 // they are needed.
 func (q *quantizer) encode() *model.Model {
 	out := q.m.Clone()
+	quantized := map[string]bool{}
 	for _, c := range q.candidates {
 		if c.choice.bits != 0 {
 			out.Graph.Init[c.name] = c.quantized(c.choice.bits, q.o.Threads)
+			quantized[c.name] = true
 		}
 	}
+	if q.o.ActBits == 32 {
+		keepActivations(out.Graph, quantized)
+	}
 	return out
+}
+
+// keepActivations marks the products of quantized weights to run on float activations.
+func keepActivations(g *model.Graph, quantized map[string]bool) {
+	for _, n := range g.Nodes {
+		if n.Domain == model.DomainDsk && quantized[n.In(1)] {
+			n.Attrs["act_bits"] = model.IntAttr(32)
+		}
+		for _, sub := range n.Subgraphs() {
+			keepActivations(sub, quantized)
+		}
+	}
 }
 
 // quantized returns the candidate in the given width as a deferred tensor.

@@ -38,6 +38,10 @@ type Options struct {
 	// MaxKL and MinAgreement are gates on the evaluation data; 0 = none.
 	MaxKL        float64
 	MinAgreement float64
+	// ActBits is 8 (activations are quantized as a product reads them) or 32 (products of quantized
+	// weights run in float: slower, without the activations' rounding).
+	ActBits      int
+	TargetDevice string        // recorded in the history
 	Calib        *dataset.Data // activations for importance and sensitivity; nil = data-free
 	Eval         *dataset.Data // measures the result; never used to choose anything
 	EvalOptions  eval.Options
@@ -115,6 +119,12 @@ func (o *Options) check() error {
 	case (o.MaxKL > 0 || o.MinAgreement > 0) && o.Eval == nil:
 		return &fault.Usage{What: "--max-kl and --min-agreement are measured on --eval data, which is missing"}
 	}
+	if o.Strategy != Uniform && o.Strategy != Adaptive {
+		return &fault.Usage{What: fmt.Sprintf("unknown strategy %q; the strategies are adaptive and uniform", o.Strategy)}
+	}
+	if o.ActBits != 0 && o.ActBits != 8 && o.ActBits != 32 {
+		return &fault.Usage{What: fmt.Sprintf("--act-bits %d: must be 8 or 32", o.ActBits)}
+	}
 	switch o.Bits {
 	case 0, 2, 3, 4, 8:
 		return nil
@@ -139,6 +149,12 @@ func (o *Options) history() map[string]string {
 	float("max_kl", o.MaxKL)
 	if o.Calib != nil {
 		h["calibration"] = o.Calib.Name()
+	}
+	if o.ActBits != 0 {
+		h["act_bits"] = strconv.Itoa(o.ActBits)
+	}
+	if o.TargetDevice != "" {
+		h["target_device"] = o.TargetDevice
 	}
 	return h
 }

@@ -32,6 +32,15 @@ func Write(ctx context.Context, w io.WriteSeeker, m *model.Model, o WriteOptions
 	return write(ctx, w, m, ChunkBytes, o)
 }
 
+// Size returns how many bytes Write would write, without making any of the tensors.
+func Size(m *model.Model) (int64, error) {
+	l, err := newLayout(m, ChunkBytes)
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(l.header)) + l.dataBytes, nil
+}
+
 func write(ctx context.Context, w io.WriteSeeker, m *model.Model, chunkBytes int64, o WriteOptions) error {
 	l, err := newLayout(m, chunkBytes)
 	if err != nil {

@@ -1,0 +1,63 @@
+package quant
+
+import (
+	"context"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+)
+
+// Point is one entry of a plan: what a budget would buy.
+type Point struct {
+	Bytes         int64   `json:"bytes"`
+	BitsPerW      float64 `json:"bits_per_weight"`
+	RatioVsF32    float64 `json:"ratio_vs_f32"`
+	PredictedLoss float64 `json:"predicted_loss"`
+}
+
+// planBudgets are the points of a plan, in bits per weight of the candidates.
+var planBudgets = []float64{8.5, 7, 6, 5, 4.5, 4.25, 4, 3.75, 3.5, 3.25, 3, 2.75, 2.5, 2.25}
+
+// Plan measures like the adaptive strategy and returns the size and predicted loss of a range of budgets,
+// largest first, without making a model. The loss is the sum of the tensors' losses: mean KL in nats
+// with calibration data, a sum of relative errors without.
+func Plan(ctx context.Context, m *model.Model, o Options) ([]Point, error) {
+	o.Strategy, o.Bits = Adaptive, 0
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	q := &quantizer{o: o, m: m}
+	q.findCandidates()
+	if len(q.candidates) == 0 {
+		return nil, &fault.Usage{What: "the model has no weight matrix to quantize"}
+	}
+	for _, step := range []func(context.Context) error{q.calibrate, q.measureOptions, q.measureSensitivity} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var weights int64
+	for _, c := range q.candidates {
+		weights += int64(c.n) * int64(c.k)
+	}
+	var points []Point
+	for _, bpw := range planBudgets {
+		allocate(q.candidates, int64(bpw*float64(weights)/8))
+		size, err := q.size()
+		if err != nil {
+			return nil, err
+		}
+		if len(points) > 0 && points[len(points)-1].Bytes == size {
+			continue
+		}
+		p := Point{Bytes: size}
+		for _, c := range q.candidates {
+			p.PredictedLoss += c.sens * c.choice.err
+		}
+		if n := float64(m.Meta.Parameters); n > 0 {
+			p.BitsPerW, p.RatioVsF32 = 8*float64(size)/n, 4*n/float64(size)
+		}
+		points = append(points, p)
+	}
+	return points, nil
+}
