@@ -1,0 +1,475 @@
+package onnx
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// importer turns the messages of one model into a model.Graph. Lifted constants, renamed
+// values and inlined functions all draw their names from one space.
+type importer struct {
+	opts  Options
+	src   *sources
+	funcs map[funcKey]*protoFunction
+	graph *model.Graph
+
+	taken map[string]int // every name in use; the number of the last suffix tried
+	types map[string]model.Type
+	vals  map[string]*tensor.Tensor // small constants
+	syms  map[string][]model.Dim
+
+	items      []fault.Item
+	bad        map[string]bool // values that are not supported or hang on one that is not
+	nodes      int
+	parameters int64
+	statistics map[string]bool // source names of running means and variances
+	warnings   []string
+}
+
+type funcKey struct{ domain, name, overload string }
+
+// scope is where names of the source are looked up: a graph, a subgraph or a function's body.
+type scope struct {
+	parent *scope
+	names  map[string]string // source name to ours; "" is an input that the caller left out
+	preset map[string]string // ours for values that are yet to be made; others get a free name
+	path   string            // for messages: "" or "loop_1/body/"
+	opsets map[string]int
+	attrs  map[string]boundAttr // of the call, in a function's body
+	depth  int                  // of inlining
+	used   map[string]bool      // source names that something reads
+}
+
+// boundAttr is an attribute and the scope that its subgraphs see.
+type boundAttr struct {
+	attr *protoAttr
+	sc   *scope
+}
+
+// lookup returns our name of a value.
+func (sc *scope) lookup(name string) (string, bool) {
+	for s := sc; s != nil; s = s.parent {
+		if ours, ok := s.names[name]; ok {
+			return ours, true
+		}
+	}
+	return "", false
+}
+
+// unique returns name itself or, if it is taken, name with a number.
+func (im *importer) unique(name string) string {
+	if name == "" {
+		name = "value"
+	}
+	if _, ok := im.taken[name]; !ok {
+		im.taken[name] = 0
+		return name
+	}
+	for i := im.taken[name] + 1; ; i++ {
+		s := name + "_" + strconv.Itoa(i)
+		if _, ok := im.taken[s]; !ok {
+			im.taken[name] = i
+			im.taken[s] = 0
+			return s
+		}
+	}
+}
+
+// define gives a value of sc its name.
+func (im *importer) define(sc *scope, name string) (string, error) {
+	if _, dup := sc.names[name]; dup {
+		return "", fault.Formatf("value "+sc.path+name, "it is made twice")
+	}
+	ours, ok := sc.preset[name]
+	if !ok {
+		ours = im.unique(name)
+	}
+	sc.names[name] = ours
+	return ours, nil
+}
+
+func (im *importer) unsupported(it fault.Item) { im.items = append(im.items, it) }
+
+// addInit makes t a constant of the graph; name must be ours already.
+func (im *importer) addInit(name string, t *tensor.Tensor) {
+	im.graph.Init[name] = t
+	im.types[name] = model.TypeOf(t)
+	if len(t.Data) <= smallTensor {
+		im.vals[name] = t
+	}
+}
+
+// top lowers the main graph.
+func (im *importer) top(g *protoGraph, opsets map[string]int, irVersion int64) error {
+	sc := &scope{names: map[string]string{}, preset: map[string]string{}, opsets: opsets}
+	im.graph.Name = g.name
+	im.findStatistics(g)
+	// The top graph's names stay as they are, so they are all taken before any is made up.
+	reserve := func(name string) {
+		im.taken[name] = 0
+		sc.preset[name] = name
+	}
+	for _, v := range g.inputs {
+		reserve(v.name)
+	}
+	for _, t := range g.inits {
+		reserve(t.name)
+	}
+	for _, n := range g.nodes {
+		for _, o := range n.outputs {
+			if o != "" {
+				reserve(o)
+			}
+		}
+	}
+	constant, err := im.initializers(sc, g)
+	if err != nil {
+		return err
+	}
+	defaults := 0
+	for _, v := range g.inputs {
+		if constant[v.name] {
+			defaults++
+			continue
+		}
+		name, err := im.define(sc, v.name)
+		if err != nil {
+			return err
+		}
+		t, ok, err := im.valueType(v, "input "+v.name)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			im.bad[name] = true
+			continue
+		}
+		if t.DType == tensor.Invalid {
+			return fault.Formatf("input "+v.name, "it has no type")
+		}
+		im.graph.Inputs = append(im.graph.Inputs, model.Value{Name: name, Type: t})
+	}
+	if defaults > 0 && irVersion >= 4 {
+		im.warnings = append(im.warnings, fmt.Sprintf("%d inputs with a default value became constants", defaults))
+	}
+	if err := im.fixShapes(); err != nil {
+		return err
+	}
+	for _, in := range im.graph.Inputs {
+		im.types[in.Name] = in.Type
+	}
+	if im.graph.Nodes, err = im.body(sc, g.nodes, names(g.outputs)); err != nil {
+		return err
+	}
+	return im.topOutputs(sc, g)
+}
+
+func (im *importer) topOutputs(sc *scope, g *protoGraph) error {
+	if len(g.outputs) == 0 {
+		return fault.Formatf("graph "+g.name, "it has no outputs")
+	}
+	seen := map[string]bool{}
+	for _, v := range g.outputs {
+		name, ok := sc.lookup(v.name)
+		if !ok {
+			return fault.Formatf("output "+v.name, "no node makes it")
+		}
+		if seen[name] {
+			return fault.Formatf("output "+v.name, "it is listed twice")
+		}
+		seen[name] = true
+		t, ok, err := im.valueType(v, "output "+v.name)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			im.bad[name] = true
+		}
+		im.graph.Outputs = append(im.graph.Outputs, model.Value{Name: name, Type: t})
+	}
+	return nil
+}
+
+// initializers makes a graph's initializers constants of the top graph and returns their names.
+func (im *importer) initializers(sc *scope, g *protoGraph) (map[string]bool, error) {
+	constant := map[string]bool{}
+	formal := map[string]bool{}
+	if sc.parent != nil {
+		// Loop and Scan always feed their bodies: a default value is never used.
+		for _, v := range g.inputs {
+			formal[v.name] = true
+		}
+	}
+	for _, p := range g.inits {
+		if p.name == "" {
+			return nil, &fault.Format{Offset: int64(p.offset), Where: "initializer", Why: "it has no name"}
+		}
+		if formal[p.name] {
+			continue
+		}
+		name, err := im.define(sc, p.name)
+		if err != nil {
+			return nil, err
+		}
+		constant[p.name] = true
+		if t := im.constant(p, "initializer "+sc.path+p.name, &err); t != nil {
+			im.addInit(name, t)
+			im.countWeight(p.name, t)
+		} else if err != nil {
+			return nil, err
+		} else {
+			im.bad[name] = true
+		}
+	}
+	for _, s := range g.sparse {
+		im.unsupported(fault.Item{
+			Where: "initializer " + sc.path + s, What: "sparse initializer", Hint: "export the model with dense weights",
+		})
+		if _, ok := sc.names[s]; !ok {
+			name, err := im.define(sc, s)
+			if err != nil {
+				return nil, err
+			}
+			im.bad[name] = true
+			constant[s] = true
+		}
+	}
+	return constant, nil
+}
+
+// countWeight adds a constant to the number of parameters. Scalars are settings, and a
+// batch normalization's running statistics are not learnt: neither counts.
+func (im *importer) countWeight(source string, t *tensor.Tensor) {
+	if t.DType.IsFloat() && len(t.Shape) > 0 && !im.statistics[source] {
+		im.parameters += int64(t.Len())
+	}
+}
+
+// findStatistics notes the running statistics of a graph and its subgraphs.
+func (im *importer) findStatistics(g *protoGraph) {
+	for _, n := range g.nodes {
+		if n.op == "BatchNormalization" && n.domain == "" {
+			for _, in := range n.inputs[min(3, len(n.inputs)):] {
+				im.statistics[in] = true
+			}
+		}
+		for _, a := range n.attrs {
+			if a.g != nil {
+				im.findStatistics(a.g)
+			}
+		}
+	}
+}
+
+// lastConstants drops all but the last of several Constant nodes that make the same
+// value, as ONNX Runtime does: optimizers have left such models behind.
+func (im *importer) lastConstants(sc *scope, nodes []*protoNode) []*protoNode {
+	last := map[string]int{}
+	again := false
+	for i, n := range nodes {
+		if n.op == "Constant" && n.domain == "" && len(n.outputs) == 1 {
+			_, dup := last[n.outputs[0]]
+			again = again || dup
+			last[n.outputs[0]] = i
+		}
+	}
+	if !again {
+		return nodes
+	}
+	var out []*protoNode
+	for i, n := range nodes {
+		if n.op == "Constant" && n.domain == "" && len(n.outputs) == 1 && last[n.outputs[0]] != i {
+			im.warnings = append(im.warnings, "constant "+sc.path+n.outputs[0]+" is given twice; the last one counts")
+			continue
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// constant returns p as a tensor; nil if it is of an unsupported type, which is then
+// listed, or if it is broken, with *err set.
+func (im *importer) constant(p *protoTensor, where string, err *error) *tensor.Tensor {
+	t, e := im.src.tensor(p)
+	if u, ok := e.(*unsupportedType); ok {
+		im.unsupported(fault.Item{Where: where, What: u.what})
+		return nil
+	}
+	*err = e
+	return t
+}
+
+// body lowers a graph's or function's nodes in topological order.
+func (im *importer) body(sc *scope, nodes []*protoNode, outputs []string) ([]*model.Node, error) {
+	nodes, err := sortNodes(im.lastConstants(sc, nodes))
+	if err != nil {
+		return nil, err
+	}
+	sc.used = map[string]bool{}
+	for _, o := range outputs {
+		sc.used[o] = true
+	}
+	for _, n := range nodes {
+		n.uses(func(name string) { sc.used[name] = true })
+	}
+	var out []*model.Node
+	for i, n := range nodes {
+		if err := im.node(sc, n, i, &out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func names(values []protoValue) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = v.name
+	}
+	return out
+}
+
+// subgraph lowers a graph attribute.
+func (im *importer) subgraph(parent *scope, g *protoGraph, path string) (*model.Graph, error) {
+	sc := &scope{
+		parent: parent, names: map[string]string{}, path: path + "/",
+		opsets: parent.opsets, attrs: parent.attrs, depth: parent.depth,
+	}
+	out := &model.Graph{Name: g.name}
+	if _, err := im.initializers(sc, g); err != nil {
+		return nil, err
+	}
+	made := map[string]bool{}
+	for _, v := range g.inputs {
+		name, err := im.define(sc, v.name)
+		if err != nil {
+			return nil, err
+		}
+		t, ok, err := im.valueType(v, "input "+sc.path+v.name)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			im.bad[name] = true
+		}
+		if t.DType != tensor.Invalid {
+			im.types[name] = t
+		}
+		out.Inputs = append(out.Inputs, model.Value{Name: name, Type: t})
+	}
+	var err error
+	if out.Nodes, err = im.body(sc, g.nodes, names(g.outputs)); err != nil {
+		return nil, err
+	}
+	for _, n := range out.Nodes {
+		for _, o := range n.Outputs {
+			made[o] = true
+		}
+	}
+	for _, v := range g.outputs {
+		name, ok := sc.lookup(v.name)
+		if !ok {
+			return nil, fault.Formatf("output "+sc.path+v.name, "no node makes it")
+		}
+		t, ok, err := im.valueType(v, "output "+sc.path+v.name)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			im.bad[name] = true
+		}
+		if !made[name] {
+			// Inputs, constants, captured values and second mentions get a node, so that
+			// every output of a subgraph is made inside it, once.
+			l := &lowering{im: im, sc: sc, path: sc.path + v.name, out: &out.Nodes}
+			name = l.apply("Identity", nil, name)
+		}
+		delete(made, name)
+		out.Outputs = append(out.Outputs, model.Value{Name: name, Type: t})
+	}
+	return out, nil
+}
+
+// valueType converts a declared type; ok is false if it is not supported and was listed.
+func (im *importer) valueType(v protoValue, where string) (t model.Type, ok bool, err error) {
+	if v.kind != "" && v.kind != "tensor" {
+		im.unsupported(fault.Item{Where: where, What: v.kind + " value", Hint: "only tensors are supported"})
+		return t, false, nil
+	}
+	if v.elem != 0 {
+		dt, e := model.ElemType(int64(v.elem))
+		if e != nil {
+			if v.elem < 0 || v.elem >= len(dtypeNames) {
+				return t, false, fault.Formatf(where, "unknown data type %d", v.elem)
+			}
+			im.unsupported(fault.Item{Where: where, What: dtypeName(v.elem) + " tensor"})
+			return t, false, nil
+		}
+		t.DType = dt
+	}
+	if v.hasShape {
+		t.Shape = make([]model.Dim, len(v.dims))
+		for i, d := range v.dims {
+			switch {
+			case d.value >= 0 && int64(int32(d.value)) == d.value:
+				t.Shape[i] = model.Known(int(d.value))
+			case d.value >= 0:
+				return t, false, fault.Formatf(where, "dimension %d is %d", i, d.value)
+			default: // some exporters write -1
+				t.Shape[i] = model.Dim{N: -1, Sym: d.param}
+			}
+		}
+	}
+	return t, true, nil
+}
+
+// fixShapes puts the user's shapes into the inputs' types, and the value of a named
+// dimension into every input that has it.
+func (im *importer) fixShapes() error {
+	inputs := map[string]*model.Value{}
+	var known []string
+	for i := range im.graph.Inputs {
+		inputs[im.graph.Inputs[i].Name] = &im.graph.Inputs[i]
+		known = append(known, im.graph.Inputs[i].Name)
+	}
+	syms := map[string]int{}
+	for _, name := range slices.Sorted(maps.Keys(im.opts.InputShapes)) {
+		shape := im.opts.InputShapes[name]
+		in := inputs[name]
+		if in == nil {
+			return &fault.Usage{What: fmt.Sprintf("input shape of %q: the model has no such input; it has %q", name, known)}
+		}
+		if in.Type.Shape != nil && len(in.Type.Shape) != len(shape) {
+			return &fault.Usage{What: fmt.Sprintf("input shape of %q: %v has %d dimensions, the input is %v", name, shape, len(shape), in.Type)}
+		}
+		if _, err := tensor.NumElements(shape); err != nil {
+			return &fault.Usage{What: fmt.Sprintf("input shape of %q: %v", name, err)}
+		}
+		for i, d := range in.Type.Shape {
+			if d.IsKnown() && d.N != shape[i] {
+				return &fault.Usage{What: fmt.Sprintf("input shape of %q: dimension %d is %d in the model, not %d", name, i, d.N, shape[i])}
+			}
+			if had, ok := syms[d.Sym]; ok && d.Sym != "" && had != shape[i] {
+				return &fault.Usage{What: fmt.Sprintf("input shape of %q: dimension %q cannot be both %d and %d", name, d.Sym, had, shape[i])}
+			}
+			if d.Sym != "" {
+				syms[d.Sym] = shape[i]
+			}
+		}
+		in.Type.Shape = model.Dims(shape...)
+	}
+	for i := range im.graph.Inputs {
+		for j, d := range im.graph.Inputs[i].Type.Shape {
+			if n, ok := syms[d.Sym]; ok && d.Sym != "" {
+				im.graph.Inputs[i].Type.Shape[j] = model.Known(n)
+			}
+		}
+	}
+	return nil
+}
