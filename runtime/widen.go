@@ -67,7 +67,7 @@ func widened(fn Binder) Binder {
 type conversion struct{ wide, scratch, narrow *tensor.Tensor }
 
 func isWidened(t *tensor.Tensor) bool {
-	return t.DType.IsFloat() && t.DType != tensor.F32 && t.Layout == tensor.RowMajor && t.Shape != nil
+	return t.DType.IsFloat() && t.DType != tensor.F32 && t.Layout == tensor.RowMajor
 }
 
 func needsWidening(b *Bind) bool {
@@ -126,9 +126,6 @@ func needInputs(b *Bind, n int) error {
 	for i := range n {
 		if !b.Has(i) {
 			return b.errorf("input %d is missing", i)
-		}
-		if b.In[i].Shape == nil {
-			return b.errorf("the shape of input %d is unknown", i)
 		}
 	}
 	if !b.HasOut(0) || b.Out[0].Shape == nil {
