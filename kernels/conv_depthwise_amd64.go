@@ -36,6 +36,8 @@ type band struct {
 	line  int // elements of a row: StrideW phases
 	rows  int // input rows of a full band
 	out   int // output rows of a full band
+	// Elements [lo, hi) of phases 0 and 1 lie inside the plane.
+	lo, hi [2]int
 }
 
 // newBand fits a band into size elements. It has no output rows if not even one fits.
@@ -43,6 +45,9 @@ func newBand(g *Window, size int) band {
 	columns := (g.OW-1)*g.StrideW + (g.KW-1)*g.DilationW + 1
 	b := band{Window: g, phase: (columns + g.StrideW - 1) / g.StrideW}
 	b.line = b.phase * g.StrideW
+	for p := range min(g.StrideW, 2) {
+		b.lo[p], b.hi[p] = inside(p-g.PadLeft, g.StrideW, g.W, b.phase)
+	}
 	fit := (size - depthwiseSlack) / b.line // input rows
 	reach := (g.KH-1)*g.DilationH + 1
 	if fit < reach {
@@ -94,62 +99,39 @@ func (b *band) run(dst, src, w []float32, bias float32, space []float32) {
 	}
 }
 
-// fill copies row y of src, which may lie outside, to a row of the band.
+// fill copies row y of src, which may lie outside, to a row of the band. The padding within the row is
+// never written: it is 0 from the start.
 func (b *band) fill(line, src []float32, y int) {
 	if y < 0 || y >= b.H {
 		clear(line)
 		return
 	}
 	row := src[y*b.W : (y+1)*b.W]
-	for p := range b.StrideW {
-		phase := line[p*b.phase : (p+1)*b.phase]
-		lo, hi := inside(p-b.PadLeft, b.StrideW, b.W, b.phase)
-		clear(phase[:lo])
-		clear(phase[hi:])
-		if b.StrideW == 1 {
-			copy(phase[lo:hi], row[lo-b.PadLeft:])
-		}
-	}
 	switch b.StrideW {
 	case 1:
+		copy(line[b.lo[0]:b.hi[0]], row[b.lo[0]-b.PadLeft:])
 	case 2:
-		b.fillPair(line[:b.phase], line[b.phase:], row)
+		even, odd := line[:b.phase], line[b.phase:]
+		lo, hi := max(b.lo[0], b.lo[1]), min(b.hi[0], b.hi[1])
+		n := max(hi-lo, 0) &^ 7
+		if n > 0 {
+			deinterleaveAVX2(&even[lo], &odd[lo], &row[2*lo-b.PadLeft], n)
+		}
+		b.fillPhase(even, row, 0, b.lo[0], lo)
+		b.fillPhase(even, row, 0, lo+n, b.hi[0])
+		b.fillPhase(odd, row, 1, b.lo[1], lo)
+		b.fillPhase(odd, row, 1, lo+n, b.hi[1])
 	default:
 		for p := range b.StrideW {
-			phase := line[p*b.phase : (p+1)*b.phase]
 			lo, hi := inside(p-b.PadLeft, b.StrideW, b.W, b.phase)
-			for i := lo; i < hi; i++ {
-				phase[i] = row[i*b.StrideW+p-b.PadLeft]
-			}
+			b.fillPhase(line[p*b.phase:], row, p, lo, hi)
 		}
 	}
 }
 
-// fillPair is fill for stride 2, where both phases come from one pass.
-func (b *band) fillPair(even, odd, row []float32) {
-	lo0, hi0 := inside(-b.PadLeft, 2, b.W, b.phase)
-	lo1, hi1 := inside(1-b.PadLeft, 2, b.W, b.phase)
-	lo, hi := max(lo0, lo1), min(hi0, hi1)
-	n := max(hi-lo, 0) &^ 7
-	if n > 0 {
-		deinterleaveAVX2(&even[lo], &odd[lo], &row[2*lo-b.PadLeft], n)
-	}
-	for i := lo0; i < hi0; i++ {
-		if i == lo {
-			i += n
-			if i >= hi0 {
-				break
-			}
-		}
-		even[i] = row[2*i-b.PadLeft]
-	}
-	for i := lo1; i < hi1; i++ {
-		if i == lo {
-			i += n
-			if i >= hi1 {
-				break
-			}
-		}
-		odd[i] = row[2*i+1-b.PadLeft]
+// fillPhase copies elements [lo, hi) of phase p of a row.
+func (b *band) fillPhase(phase, row []float32, p, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		phase[i] = row[i*b.StrideW+p-b.PadLeft]
 	}
 }
