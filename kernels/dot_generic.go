@@ -49,7 +49,7 @@ func newPanelLUT(f Format, lv *Levels) panelLUT {
 // sum is rounded to odd there, after which rounding to float32 cannot go wrong (S. Boldo and
 // G. Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
 func fma32(x, y, z float32) float32 {
-	p, c := float64(x)*float64(y), float64(z)
+	p, c := float64(float64(x)*float64(y)), float64(z)
 	s := p + c
 	b := s - p
 	e := (p - (s - b)) + (c - b)

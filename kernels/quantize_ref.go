@@ -235,7 +235,7 @@ func (q *refQuantizer) free(amax float32, sxx float64) float64 {
 func (q *refQuantizer) choose(step, rowScale float64, reach int) (scale uint8, gain, sxv, svv float64) {
 	mid := int(step/rowScale + 0.5)
 	for s := max(1, mid-reach); s <= min(MaxScale, mid+reach); s++ {
-		d := float64(s) * rowScale
+		d := float64(float64(s) * rowScale)
 		for t := range q.tables {
 			a, b := q.sums(1/d, t)
 			// |x - d v|^2 - |x|^2
