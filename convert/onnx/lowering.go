@@ -80,8 +80,11 @@ func (im *importer) node(sc *scope, p *protoNode, index int, out *[]*model.Node)
 		l.outputs = append(l.outputs, ours)
 		l.used = append(l.used, o != "" && sc.used[o])
 	}
-	for len(l.outputs) > 1 && l.outputs[len(l.outputs)-1] == "" {
+	for len(l.outputs) > 0 && l.outputs[len(l.outputs)-1] == "" {
 		l.outputs = l.outputs[:len(l.outputs)-1]
+	}
+	if len(l.outputs) == 0 {
+		return nil // it makes nothing
 	}
 	l.drop("consumed_inputs") // of the first operator sets: a hint to reuse memory
 	known := l.known()
