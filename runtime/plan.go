@@ -155,6 +155,10 @@ func (p *plan) addNode(i int, n *model.Node) error {
 			o.DType, o.Shape = c.Out[j].DType, shape
 		}
 	}
+	// Shapes are known here though values are not: arithmetic on them folds.
+	if n.Is("", "Shape") || n.Is("", "Size") {
+		allConst = true
+	}
 	if !s.late && allConst && p.foldable(n, s.out) {
 		if err := evalNode(n, s.in, s.out, p.scope, p.pool); err != nil {
 			return err
@@ -184,6 +188,12 @@ func (p *plan) addNode(i int, n *model.Node) error {
 		for j, name := range n.Outputs {
 			if name != "" {
 				p.set(name, &value{t: s.out[j], late: true})
+			}
+		}
+		// A late node's outputs may turn out to be views of its inputs.
+		for _, name := range n.Inputs {
+			if name != "" && p.values[name].buf != nil {
+				p.values[name].buf.lastRead = len(p.graph.Nodes)
 			}
 		}
 	} else if err := p.placeOutputs(i, &s); err != nil {
