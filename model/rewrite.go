@@ -1,0 +1,460 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// RewriteOptions says what Rewrite may do.
+type RewriteOptions struct {
+	// Eval computes a node whose inputs are all constants; nil leaves such nodes, except for a
+	// few that are folded without computing. The runtime supplies it.
+	Eval func(n *Node, in []*tensor.Tensor) ([]*tensor.Tensor, error)
+	// NoFuse leaves operators as they are: no operators of the dsk domain, no fusing into
+	// larger ONNX operators and no packing of weights.
+	NoFuse bool
+	// MaxFold is the most bytes that one folded node may make; 0 means 16 MiB.
+	MaxFold int
+}
+
+// RewriteCount says how often a pass changed the graph.
+type RewriteCount struct {
+	Pass  string `json:"pass"`
+	Count int    `json:"count"`
+}
+
+// pass changes a graph and returns how many times it did.
+type pass struct {
+	name string
+	fuse bool // belongs to what NoFuse switches off
+	run  func(*rewriter) (int, error)
+}
+
+// passes run in this order, again and again until none changes anything.
+var passes = []pass{
+	{"dead-code", false, (*rewriter).deadCode},
+	{"constants", false, (*rewriter).constants},
+	{"identities", false, (*rewriter).identities},
+	{"known-branches", false, (*rewriter).knownBranches},
+	{"common-nodes", false, (*rewriter).commonNodes},
+	{"activation-chains", true, (*rewriter).activationChains},
+	{"norm-chains", true, (*rewriter).normChains},
+	{"attention-chains", true, (*rewriter).attentionChains},
+	{"batch-norms", true, (*rewriter).batchNorms},
+	{"paddings", true, (*rewriter).paddings},
+	{"linear", true, (*rewriter).linear},
+	{"conv", true, (*rewriter).conv},
+	{"channel-constants", true, (*rewriter).channelConstants},
+	{"residuals", true, (*rewriter).residuals},
+	{"activations", true, (*rewriter).activations},
+	{"fold", false, (*rewriter).fold},
+}
+
+// maxRounds ends a rewrite that does not settle, which would be a fault of a pass.
+const maxRounds = 50
+
+// Rewrite simplifies and fuses a graph in place without changing what it computes, up to
+// rounding: names, types and number of its outputs stay. It infers types first, and again
+// after every round, and packs the weights last (PackWeights). The same graph gives the same
+// result on every machine.
+func Rewrite(g *Graph, o RewriteOptions) ([]RewriteCount, error) {
+	if o.MaxFold == 0 {
+		o.MaxFold = 16 << 20
+	}
+	counts := make([]RewriteCount, len(passes))
+	for i, p := range passes {
+		counts[i].Pass = p.name
+	}
+	derived := map[string]string{}
+	var known *env // what inference knows; nil when the graph has changed
+	for round := 0; ; round++ {
+		if round == maxRounds {
+			return nil, fmt.Errorf("rewriting graph %q does not end", g.Name)
+		}
+		changed := false
+		for i, p := range passes {
+			if p.fuse && o.NoFuse {
+				continue
+			}
+			if known == nil {
+				var err error
+				if known, err = g.inferScope(&env{}, true); err != nil {
+					return nil, err
+				}
+			}
+			n, err := rewriteGraph(&rewriter{g: g, top: g, o: &o, derived: derived, env: known}, p)
+			if err != nil {
+				return nil, fmt.Errorf("pass %s: %w", p.name, err)
+			}
+			if n > 0 {
+				known = nil
+			}
+			counts[i].Count += n
+			changed = changed || n > 0
+		}
+		if !changed {
+			break
+		}
+	}
+	if err := g.Infer(); err != nil {
+		return nil, err
+	}
+	if !o.NoFuse {
+		if err := PackWeights(g); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(counts, func(c RewriteCount) bool { return c.Count == 0 }), nil
+}
+
+// rewriter is one pass over one graph: indices of who makes and who uses a value, and the changes.
+type rewriter struct {
+	g      *Graph
+	parent *rewriter // of a subgraph, else nil
+	top    *Graph    // holds the initializers
+	o      *RewriteOptions
+	// derived names the initializers that passes made from others, by a key that says how.
+	derived map[string]string
+
+	env    *env // top graph only: what inference knows
+	maker  map[string]*Node
+	users  map[string][]*Node // once for each use; a node with subgraphs also uses what they capture
+	kept   map[string]bool    // outputs of the graph and new values of states
+	dead   map[*Node]bool
+	insert map[*Node][]*Node // nodes that take the place of a dead one
+}
+
+// rewriteGraph runs a pass on r's graph and then on its subgraphs.
+func rewriteGraph(r *rewriter, p pass) (int, error) {
+	r.index()
+	n, err := p.run(r)
+	if err != nil {
+		return 0, err
+	}
+	r.commit()
+	for _, nd := range r.g.Nodes {
+		for _, sub := range nd.Subgraphs() {
+			m, err := rewriteGraph(&rewriter{g: sub, parent: r, top: r.top, o: r.o, derived: r.derived}, p)
+			if err != nil {
+				return 0, err
+			}
+			n += m
+		}
+	}
+	return n, nil
+}
+
+func (r *rewriter) index() {
+	r.maker, r.users, r.kept = map[string]*Node{}, map[string][]*Node{}, map[string]bool{}
+	r.dead, r.insert = map[*Node]bool{}, map[*Node][]*Node{}
+	for _, n := range r.g.Nodes {
+		r.link(n)
+	}
+	for _, out := range r.g.Outputs {
+		r.kept[out.Name] = true
+	}
+	for _, s := range r.g.States {
+		r.kept[s.Output] = true
+	}
+}
+
+// uses returns the names that n reads, once for each use.
+func uses(n *Node) []string {
+	names := append([]string{}, n.Inputs...)
+	for _, g := range n.Subgraphs() {
+		names = append(names, g.Captures()...)
+	}
+	return names
+}
+
+func (r *rewriter) link(n *Node) {
+	for _, out := range n.Outputs {
+		if out != "" {
+			r.maker[out] = n
+		}
+	}
+	for _, in := range uses(n) {
+		if in != "" {
+			r.users[in] = append(r.users[in], n)
+		}
+	}
+}
+
+func (r *rewriter) unlink(n *Node) {
+	for _, out := range n.Outputs {
+		if r.maker[out] == n {
+			delete(r.maker, out)
+		}
+	}
+	for _, in := range uses(n) {
+		list := r.users[in]
+		if i := slices.Index(list, n); i >= 0 {
+			r.users[in] = slices.Delete(slices.Clone(list), i, i+1)
+		}
+	}
+}
+
+// replace removes nodes and puts others where the first of the removed, the root, stood.
+func (r *rewriter) replace(gone []*Node, with ...*Node) {
+	for _, n := range gone {
+		r.dead[n] = true
+		r.unlink(n)
+	}
+	if len(with) > 0 {
+		r.insert[gone[0]] = with
+	}
+	for _, n := range with {
+		r.link(n)
+	}
+}
+
+// edit changes a node in place.
+func (r *rewriter) edit(n *Node, f func()) {
+	r.unlink(n)
+	f()
+	r.link(n)
+}
+
+// commit makes the list of nodes from what replace noted.
+func (r *rewriter) commit() {
+	var nodes []*Node
+	var add func(n *Node)
+	add = func(n *Node) {
+		if !r.dead[n] {
+			nodes = append(nodes, n)
+		}
+		for _, w := range r.insert[n] {
+			add(w)
+		}
+	}
+	for _, n := range r.g.Nodes {
+		add(n)
+	}
+	r.g.Nodes = nodes
+}
+
+// live returns the nodes in order that are not dead; a pass may change the graph while it walks.
+func (r *rewriter) live(f func(n *Node) error) error {
+	for _, n := range r.g.Nodes {
+		if r.dead[n] {
+			continue
+		}
+		if err := f(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renameUses makes every user of the value old read the value now.
+func (r *rewriter) renameUses(old, now string) {
+	list := slices.Clone(r.users[old])
+	for _, n := range list {
+		if slices.Contains(uses(n), old) {
+			r.edit(n, func() { renameIn(n, old, now) })
+		}
+	}
+}
+
+func renameIn(n *Node, old, now string) {
+	for i, in := range n.Inputs {
+		if in == old {
+			n.Inputs[i] = now
+		}
+	}
+	for _, g := range n.Subgraphs() {
+		for _, m := range g.Nodes {
+			renameIn(m, old, now)
+		}
+		for i := range g.Outputs {
+			if g.Outputs[i].Name == old {
+				g.Outputs[i].Name = now
+			}
+		}
+	}
+}
+
+// sole returns the maker of a value that has one use only and is no output, or nil.
+func (r *rewriter) sole(name string) *Node {
+	if r.kept[name] || len(r.users[name]) != 1 {
+		return nil
+	}
+	return r.maker[name]
+}
+
+// soleUser returns the node that alone uses a value, which must not be an output, or nil.
+func (r *rewriter) soleUser(name string) *Node {
+	if r.kept[name] || len(r.users[name]) != 1 {
+		return nil
+	}
+	return r.users[name][0]
+}
+
+// typeOf returns the inferred type of a value, wherever it is defined.
+func (r *rewriter) typeOf(name string) Type {
+	for s := r; s != nil; s = s.parent {
+		if t, ok := s.g.Types[name]; ok {
+			return t
+		}
+	}
+	if t := r.top.Init[name]; t != nil {
+		return TypeOf(t)
+	}
+	return Type{}
+}
+
+// constant returns the initializer of that name, if it is row-major, or nil.
+func (r *rewriter) constant(name string) *tensor.Tensor {
+	if name == "" {
+		return nil
+	}
+	if t := r.top.Init[name]; t != nil && t.Layout == tensor.RowMajor {
+		return t
+	}
+	return nil
+}
+
+// floatConst returns the elements of a constant F32 or F64 tensor.
+func (r *rewriter) floatConst(name string) ([]float64, bool) {
+	t := r.constant(name)
+	if t == nil || t.DType != tensor.F32 && t.DType != tensor.F64 {
+		return nil, false
+	}
+	return floatsOf(t)
+}
+
+// scalarConst returns the value of a constant with one element, of any numeric type.
+func (r *rewriter) scalarConst(name string) (float64, bool) {
+	t := r.constant(name)
+	if t == nil || t.Len() != 1 {
+		return 0, false
+	}
+	if t.Load() != nil {
+		return 0, false
+	}
+	if f, ok := floatsOf(t); ok {
+		return f[0], true
+	}
+	if t.DType.IsInteger() {
+		return float64(convertInts(t)[0]), true
+	}
+	return 0, false
+}
+
+// intsConst returns the elements of a constant integer tensor.
+func (r *rewriter) intsConst(name string) ([]int64, bool) {
+	t := r.constant(name)
+	if t == nil || !t.DType.IsInteger() || t.Len() > smallValue || t.Load() != nil {
+		return nil, false
+	}
+	return convertInts(t), true
+}
+
+// near reports whether two numbers agree as constants of exporters do: to float32 rounding.
+func near(a, b float64) bool {
+	return math.Abs(a-b) <= 1e-5*math.Max(math.Abs(a), math.Abs(b))
+}
+
+// unique returns base, or base with a number, so that no value of the model has the name.
+func (r *rewriter) unique(base string) string {
+	root := r
+	for root.parent != nil {
+		root = root.parent
+	}
+	taken := func(name string) bool {
+		if root.top.Init[name] != nil {
+			return true
+		}
+		return root.g.defines(name)
+	}
+	name := base
+	for i := 1; taken(name); i++ {
+		name = fmt.Sprintf("%s.%d", base, i)
+	}
+	return name
+}
+
+// defines reports whether a graph or one of its subgraphs writes a name.
+func (g *Graph) defines(name string) bool {
+	for _, v := range g.Inputs {
+		if v.Name == name {
+			return true
+		}
+	}
+	for _, s := range g.States {
+		if s.Input.Name == name {
+			return true
+		}
+	}
+	if _, ok := g.Types[name]; ok {
+		return true
+	}
+	for _, n := range g.Nodes {
+		if slices.Contains(n.Outputs, name) {
+			return true
+		}
+		for _, sub := range n.Subgraphs() {
+			if sub.defines(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// addInit adds a constant under a name like base and returns the name. The key says how it was
+// made: the same key gives the same constant again.
+func (r *rewriter) addInit(base, key string, t func() (*tensor.Tensor, error)) (string, error) {
+	if key != "" {
+		if name, ok := r.derived[key]; ok && r.top.Init[name] != nil {
+			return name, nil
+		}
+	}
+	v, err := t()
+	if err != nil {
+		return "", err
+	}
+	name := r.unique(base)
+	if r.top.Init == nil {
+		r.top.Init = map[string]*tensor.Tensor{}
+	}
+	r.top.Init[name] = v
+	if r.top.Types != nil {
+		r.top.Types[name] = TypeOf(v)
+	}
+	if key != "" {
+		r.derived[key] = name
+	}
+	return name, nil
+}
+
+// addFloats adds a constant F32 tensor, rounding from float64.
+func (r *rewriter) addFloats(base string, v []float64, shape ...int) string {
+	name, _ := r.addInit(base, "", func() (*tensor.Tensor, error) { return newFloats(v, shape...), nil })
+	return name
+}
+
+func newFloats(v []float64, shape ...int) *tensor.Tensor {
+	t := tensor.New(tensor.F32, shape...)
+	for i, x := range v {
+		t.F32()[i] = float32(x)
+	}
+	return t
+}
+
+// scaled returns w, of F32, with element i multiplied by scale[index(i)] in float64.
+func scaled(w *tensor.Tensor, scale []float64, index func(i int) int) *tensor.Tensor {
+	return tensor.Computed(w.Shape, func(dst []float32) error {
+		src, err := w.Loaded()
+		if err != nil {
+			return err
+		}
+		for i, x := range src.F32() {
+			dst[i] = float32(float64(x) * scale[index(i)])
+		}
+		return nil
+	})
+}
