@@ -45,8 +45,9 @@ func newAddedSet(tokens []addedToken, normalized bool, normalize normalizer) *ad
 	return a
 }
 
-// split calls text for what lies between added tokens and token for each of them, in order.
-func (a *addedSet) split(s string, text func(lo, hi int), token func(id int32)) {
+// split calls text for what lies between added tokens and token for each of them, in order. With
+// plain, special tokens count as text.
+func (a *addedSet) split(s string, plain bool, text func(lo, hi int), token func(id int32)) {
 	last := 0
 	if a.empty {
 		if s != "" {
@@ -62,7 +63,7 @@ func (a *addedSet) split(s string, text func(lo, hi int), token func(id int32)) 
 		}
 		lo, hi := i, i+len(t.Content)
 		i = hi
-		if t.SingleWord && (endsWithWord(s[:lo]) || startsWithWord(s[hi:])) {
+		if plain && t.Special || t.SingleWord && (endsWithWord(s[:lo]) || startsWithWord(s[hi:])) {
 			continue
 		}
 		if t.LStrip {

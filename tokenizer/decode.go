@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -42,15 +43,8 @@ func (p *parser) decoders(raw json.RawMessage) ([]decoderSpec, error) {
 	}
 	switch o.Type {
 	case "Sequence":
-		var all []decoderSpec
-		for _, r := range o.Decoders {
-			steps, err := p.decoders(r)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, steps...)
-		}
-		return all, nil
+		lists, err := nest(p, o.Decoders, where, p.decoders)
+		return slices.Concat(lists...), err
 	case "ByteLevel":
 		return []decoderSpec{func(bool) (decoder, bool) { return &byteLevelDecoder{}, true }}, nil
 	case "Replace":

@@ -35,19 +35,15 @@ func (p *parser) normalizer(raw json.RawMessage) (normalizer, error) {
 	}
 	switch o.Type {
 	case "Sequence":
-		var steps []normalizer
-		for _, r := range o.Normalizers {
-			n, err := p.normalizer(r)
-			if err != nil {
-				return nil, err
-			}
-			if n != nil {
-				steps = append(steps, n)
-			}
+		steps, err := nest(p, o.Normalizers, where, p.normalizer)
+		if err != nil {
+			return nil, err
 		}
 		return func(s string) string {
 			for _, n := range steps {
-				s = n(s)
+				if n != nil {
+					s = n(s)
+				}
 			}
 			return s
 		}, nil

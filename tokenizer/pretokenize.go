@@ -83,19 +83,16 @@ func (p *parser) preTokenizer(raw json.RawMessage) (preTokenizer, error) {
 }
 
 func (p *parser) preTokenizers(raws []json.RawMessage) (preTokenizer, error) {
-	var steps []preTokenizer
-	for _, r := range raws {
-		step, err := p.preTokenizer(r)
-		if err != nil {
-			return nil, err
-		}
-		if step != nil {
-			steps = append(steps, step)
-		}
+	steps, err := nest(p, raws, "pre_tokenizer", p.preTokenizer)
+	if err != nil {
+		return nil, err
 	}
 	return func(dst []piece, in piece) []piece {
 		pieces := []piece{in}
 		for _, step := range steps {
+			if step == nil {
+				continue
+			}
 			var next []piece
 			for _, q := range pieces {
 				next = step(next, q)

@@ -31,13 +31,13 @@ func (p *parser) postProcessor(raw json.RawMessage) (frame, error) {
 	var f frame
 	switch o.Type {
 	case "Sequence":
-		for _, r := range o.Processors {
-			inner, err := p.postProcessor(r)
-			if err != nil {
-				return f, err
-			}
-			f.before = append(inner.before, f.before...)
-			f.after = append(f.after, inner.after...)
+		inner, err := nest(p, o.Processors, where, p.postProcessor)
+		if err != nil {
+			return f, err
+		}
+		for _, g := range inner {
+			f.before = append(g.before, f.before...)
+			f.after = append(f.after, g.after...)
 		}
 	case "TemplateProcessing":
 		seen := false

@@ -43,20 +43,35 @@ type subwords interface {
 }
 
 // Encode returns the ids of text. With addSpecial the post-processor's tokens (begin of
-// text, for instance) surround them. Special tokens that are spelt out in the text are found.
+// text, for instance) surround them. Special tokens that are spelt out in the text are found;
+// EncodePlain is for text that must not contain any.
 func (t *Tokenizer) Encode(text string, addSpecial bool) []int32 {
 	ids := make([]int32, 0, len(text)/3+4)
 	if addSpecial {
 		ids = append(ids, t.frame.before...)
 	}
+	ids = t.encode(ids, text, false)
+	if addSpecial {
+		ids = append(ids, t.frame.after...)
+	}
+	return ids
+}
+
+// EncodePlain returns the ids of text in which a special token that is spelt out is no more than
+// its letters: text of a user, for instance, that must not end a turn.
+func (t *Tokenizer) EncodePlain(text string) []int32 {
+	return t.encode(make([]int32, 0, len(text)/3+4), text, true)
+}
+
+func (t *Tokenizer) encode(ids []int32, text string, plain bool) []int32 {
 	var pieces []piece
 	add := func(id int32) { ids = append(ids, id) }
-	t.literal.split(text, func(lo, hi int) {
+	t.literal.split(text, plain, func(lo, hi int) {
 		part, first := text[lo:hi], lo == 0
 		if t.normalize != nil {
 			part = t.normalize(part)
 		}
-		t.changed.split(part, func(lo, hi int) {
+		t.changed.split(part, plain, func(lo, hi int) {
 			p := piece{part[lo:hi], first && lo == 0}
 			if t.split == nil {
 				ids = t.model.encode(ids, p.text)
@@ -68,9 +83,6 @@ func (t *Tokenizer) Encode(text string, addSpecial bool) []int32 {
 			}
 		}, add)
 	}, add)
-	if addSpecial {
-		ids = append(ids, t.frame.after...)
-	}
 	return ids
 }
 
@@ -184,10 +196,31 @@ func (s *Stream) Flush() string {
 	return text
 }
 
+// maxDepth caps how deep sequences of parts may be nested.
+const maxDepth = 16
+
 // parser collects what a file has that is not supported.
 type parser struct {
 	gaps     []fault.Item
+	depth    int
 	timedOut *atomic.Bool
+}
+
+// nest reads the parts of a sequence with read.
+func nest[T any](p *parser, raws []json.RawMessage, where string, read func(json.RawMessage) (T, error)) ([]T, error) {
+	if p.depth++; p.depth > maxDepth {
+		return nil, fault.Formatf("tokenizer.json: "+where, "sequences are nested more than %d deep", maxDepth)
+	}
+	defer func() { p.depth-- }()
+	out := make([]T, 0, len(raws))
+	for _, raw := range raws {
+		v, err := read(raw)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }
 
 func (p *parser) unsupported(where, what string) {

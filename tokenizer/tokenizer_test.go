@@ -70,6 +70,9 @@ func TestByteLevel(t *testing.T) {
 			t.Errorf("%q: %q, want %q", c.text, got, c.want)
 		}
 	}
+	if got := spell(tok, tok.EncodePlain("hello<|end|>")); len(got) != 8 || got[1] != "<" {
+		t.Errorf("plain text: %q", got)
+	}
 	if id, ok := tok.TokenID("<|end|>"); !ok || !tok.IsSpecial(id) || tok.IsSpecial(901) || tok.VocabSize() != 902 {
 		t.Errorf("special tokens or vocabulary size %d are wrong", tok.VocabSize())
 	}
@@ -342,6 +345,7 @@ func TestBroken(t *testing.T) {
 		"pattern missing":   `{"model":{"type":"WordLevel","vocab":{"a":0}},"pre_tokenizer":{"type":"Split","behavior":"Isolated"}}`,
 		"charsmap":          `{"model":{"type":"WordLevel","vocab":{"a":0}},"normalizer":{"type":"Precompiled","precompiled_charsmap":"AAECAwQF"}}`,
 		"added id":          `{"model":{"type":"WordLevel","vocab":{"a":0}},"added_tokens":[{"id":-4,"content":"x"}]}`,
+		"nested":            `{"model":{"type":"WordLevel","vocab":{"a":0}},"normalizer":` + strings.Repeat(`{"type":"Sequence","normalizers":[`, 500) + `null` + strings.Repeat(`]}`, 500) + `}`,
 		"trailing":          good + "x",
 		"half":              good[:len(good)/2],
 	} {
