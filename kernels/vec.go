@@ -1,5 +1,7 @@
 package kernels
 
+import "math"
+
 // The vector functions work on len(dst) elements (or len(x), where there is no dst) and panic
 // if another operand is shorter. dst may be an operand itself but must not overlap one
 // otherwise. The SIMD forms do the first elements, return how many, and leave the rest to Go.
@@ -60,10 +62,36 @@ func Axpy(dst, x []float32, a float32) {
 	}
 }
 
-// MulAdd is dst[i] = a[i] b[i] + c[i], rounded twice.
-func MulAdd(dst, a, b, c []float32) {
-	Mul(dst, a, b)
-	Add(dst, dst, c)
+// Max is dst[i] = b[i] if b[i] > a[i], else a[i].
+func Max(dst, a, b []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := maxSIMD(dst, a, b); i < len(dst); i++ {
+		v := a[i]
+		if b[i] > v {
+			v = b[i]
+		}
+		dst[i] = v
+	}
+}
+
+// Min is dst[i] = b[i] if b[i] < a[i], else a[i].
+func Min(dst, a, b []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := minSIMD(dst, a, b); i < len(dst); i++ {
+		v := a[i]
+		if b[i] < v {
+			v = b[i]
+		}
+		dst[i] = v
+	}
+}
+
+// Sqrt is dst[i] = sqrt(x[i]), correctly rounded.
+func Sqrt(dst, x []float32) {
+	x = x[:len(dst)]
+	for i := sqrtSIMD(dst, x); i < len(dst); i++ {
+		dst[i] = float32(math.Sqrt(float64(x[i])))
+	}
 }
 
 // Dot returns sum_i a[i] b[i] for i < len(a).
@@ -117,7 +145,7 @@ func sumGeneric(x []float32) float32 {
 // MaxRow returns the largest element of x, which has at least one. A NaN is never the largest
 // unless it comes first.
 func MaxRow(x []float32) float32 {
-	if m, ok := maxSIMD(x); ok {
+	if m, ok := topSIMD(x); ok {
 		return m
 	}
 	return maxGeneric(x)

@@ -6,13 +6,14 @@ import "math"
 
 // vecTable holds the constants of the vector routines in assembly; vec_amd64.h has the offsets.
 var vecTable = struct {
-	numbers    [34]float32
+	numbers    [41]float32
 	sign, bias uint32
-}{[34]float32{
+}{[41]float32{
 	expHigh, expLow, log2e, expMagic, ln2High, ln2Low, expC0, expC1, expC2, expC3, expC4,
 	1, 2, 0.5, 1.0 / 6, sqrtHalf,
 	erfcScale, erfcC0, erfcC1, erfcC2, erfcC3, erfcC4, erfcC5, erfcC6, erfcC7, erfcC8,
 	tanhMax, tanhC0, tanhC1, tanhC2, tanhC3, tanhC4, geluTanhC1, geluTanhC3,
+	erfMax, erfC0, erfC1, erfC2, erfC3, erfC4, erfC5,
 }, 1 << 31, 127}
 
 // Each routine does what the Go loop of the exported function with its name does, with the same
@@ -29,6 +30,18 @@ func mulAVX512(dst, a, b *float32, n int)
 
 //go:noescape
 func divAVX512(dst, a, b *float32, n int)
+
+//go:noescape
+func maxAVX512(dst, a, b *float32, n int)
+
+//go:noescape
+func minAVX512(dst, a, b *float32, n int)
+
+//go:noescape
+func sqrtAVX512(dst, x *float32, n int)
+
+//go:noescape
+func erfAVX512(dst, x *float32, n int)
 
 //go:noescape
 func expShiftAVX512(dst, x *float32, n int, shift float32)
@@ -80,6 +93,18 @@ func mulAVX2(dst, a, b *float32, n int)
 
 //go:noescape
 func divAVX2(dst, a, b *float32, n int)
+
+//go:noescape
+func maxAVX2(dst, a, b *float32, n int)
+
+//go:noescape
+func minAVX2(dst, a, b *float32, n int)
+
+//go:noescape
+func sqrtAVX2(dst, x *float32, n int)
+
+//go:noescape
+func erfAVX2(dst, x *float32, n int)
 
 //go:noescape
 func expShiftAVX2(dst, x *float32, n int, shift float32)
@@ -168,6 +193,30 @@ func divSIMD(dst, a, b []float32) int {
 	return 0
 }
 
+func maxSIMD(dst, a, b []float32) int {
+	if n := len(dst); useAVX512 && n > 0 {
+		maxAVX512(&dst[0], &a[0], &b[0], n)
+		return n
+	}
+	if n := len(dst) &^ 7; useAVX2 && n > 0 {
+		maxAVX2(&dst[0], &a[0], &b[0], n)
+		return n
+	}
+	return 0
+}
+
+func minSIMD(dst, a, b []float32) int {
+	if n := len(dst); useAVX512 && n > 0 {
+		minAVX512(&dst[0], &a[0], &b[0], n)
+		return n
+	}
+	if n := len(dst) &^ 7; useAVX2 && n > 0 {
+		minAVX2(&dst[0], &a[0], &b[0], n)
+		return n
+	}
+	return 0
+}
+
 func scaleSIMD(dst, x []float32, a float32) int {
 	if n := len(dst); useAVX512 && n > 0 {
 		scaleAVX512(&dst[0], &x[0], n, a)
@@ -211,6 +260,30 @@ func expShiftSIMD(dst, x []float32, shift float32) int {
 	}
 	if n := len(dst) &^ 7; useAVX2 && n > 0 {
 		expShiftAVX2(&dst[0], &x[0], n, shift)
+		return n
+	}
+	return 0
+}
+
+func sqrtSIMD(dst, x []float32) int {
+	if n := len(dst); useAVX512 && n > 0 {
+		sqrtAVX512(&dst[0], &x[0], n)
+		return n
+	}
+	if n := len(dst) &^ 7; useAVX2 && n > 0 {
+		sqrtAVX2(&dst[0], &x[0], n)
+		return n
+	}
+	return 0
+}
+
+func erfSIMD(dst, x []float32) int {
+	if n := len(dst); useAVX512 && n > 0 {
+		erfAVX512(&dst[0], &x[0], n)
+		return n
+	}
+	if n := len(dst) &^ 7; useAVX2 && n > 0 {
+		erfAVX2(&dst[0], &x[0], n)
 		return n
 	}
 	return 0

@@ -47,8 +47,15 @@
 #define TANH4 124
 #define GELU1 128
 #define GELU3 132
-#define SIGN 136
-#define BIAS 140
+#define ERFMAX 136
+#define ERF0 140
+#define ERF1 144
+#define ERF2 148
+#define ERF3 152
+#define ERF4 156
+#define ERF5 160
+#define SIGN 164
+#define BIAS 168
 
 #define ARGS2 \
 	MOVQ dst+0(FP), DI; \
@@ -78,6 +85,27 @@
 	op V1, V0, V0; \
 	STORE(V0, DI); \
 	NEXT3; \
+	END
+
+// dst = b op a where the order matters: a maximum or minimum gives its second operand if the two are equal or one
+// is NaN
+#define CHOICE(op) \
+	ARGS3; \
+	BEGIN; \
+	LOAD(SI, V0); \
+	LOAD(DX, V1); \
+	op V0, V1, V0; \
+	STORE(V0, DI); \
+	NEXT3; \
+	END
+
+#define SQRT \
+	ARGS2; \
+	BEGIN; \
+	LOAD(SI, V0); \
+	VSQRTPS V0, V0; \
+	STORE(V0, DI); \
+	NEXT2; \
 	END
 
 // dst = x op a, with the scalar in V8
@@ -181,7 +209,34 @@
 	NEXT2; \
 	END
 
-// V5 x, V6 1/(1 + 0.4z), V7 the polynomial times it, V0 z then -z^2
+// z = erfc(z) for z >= 0, step by step as erfcGeneric; t 1/(1 + 0.4z), q the polynomial times it. Changes V1..V4.
+#define ERFC(z, t, q) \
+	MULC(ERFSCALE, z, t); \
+	ADDC(ONE, t, t); \
+	CONST(ONE, q); \
+	VDIVPS t, q, t; \
+	MULC(ERFC8, t, q); \
+	ADDC(ERFC7, q, q); \
+	VMULPS t, q, q; \
+	ADDC(ERFC6, q, q); \
+	VMULPS t, q, q; \
+	ADDC(ERFC5, q, q); \
+	VMULPS t, q, q; \
+	ADDC(ERFC4, q, q); \
+	VMULPS t, q, q; \
+	ADDC(ERFC3, q, q); \
+	VMULPS t, q, q; \
+	ADDC(ERFC2, q, q); \
+	VMULPS t, q, q; \
+	ADDC(ERFC1, q, q); \
+	VMULPS t, q, q; \
+	ADDC(ERFC0, q, q); \
+	VMULPS t, q, q; \
+	VMULPS z, z, z; \
+	XORC(SIGN, z, z); \
+	EXP(z, V1, V2, V3, V4); \
+	VMULPS q, z, z
+
 #define GELU \
 	ARGS2; \
 	BEGIN; \
@@ -189,35 +244,42 @@
 	CONST(SIGN, V1); \
 	VANDNPS V5, V1, V0; \
 	MULC(SQRTHALF, V0, V0); \
-	MULC(ERFSCALE, V0, V6); \
-	ADDC(ONE, V6, V6); \
-	CONST(ONE, V7); \
-	VDIVPS V6, V7, V6; \
-	MULC(ERFC8, V6, V7); \
-	ADDC(ERFC7, V7, V7); \
-	VMULPS V6, V7, V7; \
-	ADDC(ERFC6, V7, V7); \
-	VMULPS V6, V7, V7; \
-	ADDC(ERFC5, V7, V7); \
-	VMULPS V6, V7, V7; \
-	ADDC(ERFC4, V7, V7); \
-	VMULPS V6, V7, V7; \
-	ADDC(ERFC3, V7, V7); \
-	VMULPS V6, V7, V7; \
-	ADDC(ERFC2, V7, V7); \
-	VMULPS V6, V7, V7; \
-	ADDC(ERFC1, V7, V7); \
-	VMULPS V6, V7, V7; \
-	ADDC(ERFC0, V7, V7); \
-	VMULPS V6, V7, V7; \
-	VMULPS V0, V0, V0; \
-	XORC(SIGN, V0, V0); \
-	EXP(V0, V1, V2, V3, V4); \
-	VMULPS V7, V0, V0; \
+	ERFC(V0, V6, V7); \
 	MULC(HALF, V5, V6); \
 	VMULPS V0, V6, V6; \
 	VSUBPS V6, V5, V0; \
 	NEGATIVE(V5, V6, V0); \
+	STORE(V0, DI); \
+	NEXT2; \
+	END
+
+// V5 x, V8 |x|, V0 the exponential form, V1 the polynomial form
+#define ERF \
+	ARGS2; \
+	BEGIN; \
+	LOAD(SI, V5); \
+	CONST(SIGN, V1); \
+	VANDNPS V5, V1, V0; \
+	VMOVAPS V0, V8; \
+	ERFC(V0, V6, V7); \
+	CONST(ONE, V1); \
+	VSUBPS V0, V1, V0; \
+	CONST(SIGN, V1); \
+	VANDPS V5, V1, V1; \
+	VORPS V1, V0, V0; \
+	VMULPS V5, V5, V7; \
+	MULC(ERF5, V7, V1); \
+	ADDC(ERF4, V1, V1); \
+	VMULPS V7, V1, V1; \
+	ADDC(ERF3, V1, V1); \
+	VMULPS V7, V1, V1; \
+	ADDC(ERF2, V1, V1); \
+	VMULPS V7, V1, V1; \
+	ADDC(ERF1, V1, V1); \
+	VMULPS V7, V1, V1; \
+	ADDC(ERF0, V1, V1); \
+	VMULPS V5, V1, V1; \
+	BELOW(ERFMAX, V8, V1, V0); \
 	STORE(V0, DI); \
 	NEXT2; \
 	END

@@ -86,6 +86,22 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 TEXT ·divAVX2(SB), NOSPLIT, $0-32
 	BINARY(VDIVPS)
 
+// func maxAVX2(dst, a, b *float32, n int)
+TEXT ·maxAVX2(SB), NOSPLIT, $0-32
+	CHOICE(VMAXPS)
+
+// func minAVX2(dst, a, b *float32, n int)
+TEXT ·minAVX2(SB), NOSPLIT, $0-32
+	CHOICE(VMINPS)
+
+// func sqrtAVX2(dst, x *float32, n int)
+TEXT ·sqrtAVX2(SB), NOSPLIT, $0-24
+	SQRT
+
+// func erfAVX2(dst, x *float32, n int)
+TEXT ·erfAVX2(SB), NOSPLIT, $0-24
+	ERF
+
 // func expShiftAVX2(dst, x *float32, n int, shift float32)
 TEXT ·expShiftAVX2(SB), NOSPLIT, $0-28
 	VBROADCASTSS shift+24(FP), V8

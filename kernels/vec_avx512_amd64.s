@@ -71,6 +71,22 @@ TEXT ·mulAVX512(SB), NOSPLIT, $0-32
 TEXT ·divAVX512(SB), NOSPLIT, $0-32
 	BINARY(VDIVPS)
 
+// func maxAVX512(dst, a, b *float32, n int)
+TEXT ·maxAVX512(SB), NOSPLIT, $0-32
+	CHOICE(VMAXPS)
+
+// func minAVX512(dst, a, b *float32, n int)
+TEXT ·minAVX512(SB), NOSPLIT, $0-32
+	CHOICE(VMINPS)
+
+// func sqrtAVX512(dst, x *float32, n int)
+TEXT ·sqrtAVX512(SB), NOSPLIT, $0-24
+	SQRT
+
+// func erfAVX512(dst, x *float32, n int)
+TEXT ·erfAVX512(SB), NOSPLIT, $0-24
+	ERF
+
 // func expShiftAVX512(dst, x *float32, n int, shift float32)
 TEXT ·expShiftAVX512(SB), NOSPLIT, $0-28
 	VBROADCASTSS shift+24(FP), V8

@@ -171,8 +171,8 @@ func erfGeneric(x float32) float32 {
 // Erf is dst[i] = erf(x[i]), within 3e-7 of its value.
 func Erf(dst, x []float32) {
 	x = x[:len(dst)]
-	for i, v := range x {
-		dst[i] = erfGeneric(v)
+	for i := erfSIMD(dst, x); i < len(dst); i++ {
+		dst[i] = erfGeneric(x[i])
 	}
 }
 

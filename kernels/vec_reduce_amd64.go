@@ -10,7 +10,7 @@ var vecLanes = [64]int32{
 	48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
 }
 
-// The reductions take any n >= 0. The sums run in 64 lanes; max is the largest of start and
+// The reductions take any n >= 0. The sums run in 64 lanes; top is the largest of start and
 // x[:n], where NaN never wins.
 
 //go:noescape
@@ -20,7 +20,7 @@ func dotAVX512(a, b *float32, n int) float32
 func sumAVX512(x *float32, n int) float32
 
 //go:noescape
-func maxAVX512(x *float32, n int, start float32) float32
+func topAVX512(x *float32, n int, start float32) float32
 
 //go:noescape
 func dotAVX2(a, b *float32, n int) float32
@@ -29,7 +29,7 @@ func dotAVX2(a, b *float32, n int) float32
 func sumAVX2(x *float32, n int) float32
 
 //go:noescape
-func maxAVX2(x *float32, n int, start float32) float32
+func topAVX2(x *float32, n int, start float32) float32
 
 func dotSIMD(a, b []float32) (float32, bool) {
 	if len(a) == 0 || !useAVX512 && !useAVX2 {
@@ -51,12 +51,12 @@ func sumSIMD(x []float32) (float32, bool) {
 	return sumAVX2(&x[0], len(x)), true
 }
 
-func maxSIMD(x []float32) (float32, bool) {
+func topSIMD(x []float32) (float32, bool) {
 	if x[0] != x[0] || !useAVX512 && !useAVX2 {
 		return 0, false
 	}
 	if useAVX512 {
-		return maxAVX512(&x[0], len(x), x[0]), true
+		return topAVX512(&x[0], len(x), x[0]), true
 	}
-	return maxAVX2(&x[0], len(x), x[0]), true
+	return topAVX2(&x[0], len(x), x[0]), true
 }

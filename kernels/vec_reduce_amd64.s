@@ -117,10 +117,10 @@ fold:
 	VZEROUPPER
 	RET
 
-// func maxAVX512(x *float32, n int, start float32) float32
+// func topAVX512(x *float32, n int, start float32) float32
 //
 // VMAXPS gives its second operand (the first one written here) if either is NaN: the maximum so far.
-TEXT ·maxAVX512(SB), NOSPLIT, $0-28
+TEXT ·topAVX512(SB), NOSPLIT, $0-28
 	MOVQ x+0(FP), SI
 	MOVQ n+8(FP), CX
 	VBROADCASTSS start+16(FP), Z0
@@ -323,8 +323,8 @@ fold:
 	VZEROUPPER
 	RET
 
-// func maxAVX2(x *float32, n int, start float32) float32
-TEXT ·maxAVX2(SB), NOSPLIT, $0-28
+// func topAVX2(x *float32, n int, start float32) float32
+TEXT ·topAVX2(SB), NOSPLIT, $0-28
 	MOVQ x+0(FP), SI
 	MOVQ n+8(FP), CX
 	VBROADCASTSS start+16(FP), Y0

@@ -37,6 +37,20 @@ func TestVecExact(t *testing.T) {
 		{"Sub", Sub, func(a, b float32) float32 { return a - b }},
 		{"Mul", Mul, func(a, b float32) float32 { return a * b }},
 		{"Div", Div, func(a, b float32) float32 { return a / b }},
+		{"Max", Max, func(a, b float32) float32 {
+			if b > a {
+				return b
+			}
+			return a
+		}},
+		{"Min", Min, func(a, b float32) float32 {
+			if b < a {
+				return b
+			}
+			return a
+		}},
+		{"Sqrt", func(dst, a, _ []float32) { Sqrt(dst, a) }, func(a, _ float32) float32 { return float32(math.Sqrt(float64(a))) }},
+		{"Erf", func(dst, a, _ []float32) { Erf(dst, a) }, func(a, _ float32) float32 { return erfGeneric(a) }},
 		{"Scale", func(dst, a, _ []float32) { Scale(dst, a, 1.7) }, func(a, _ float32) float32 { return a * 1.7 }},
 		{"AddScalar", func(dst, a, _ []float32) { AddScalar(dst, a, 1.7) }, func(a, _ float32) float32 { return a + 1.7 }},
 		{"Exp", func(dst, a, _ []float32) { Exp(dst, a) }, func(a, _ float32) float32 { return expGeneric(a) }},
