@@ -45,6 +45,10 @@ func (l llama) build(b *builder) int {
 	act := b.activation("hidden_act", "silu")
 	attentionBias := l.biases && c.flag("attention_bias", false)
 	mlpBias := l.biases && c.flag("mlp_bias", false)
+	if headDim > maxHeadDim {
+		c.wrong = append(c.wrong, fmt.Sprintf("the size of a head, %d, is above the limit of %d", headDim, maxHeadDim))
+		headDim = maxHeadDim
+	}
 	if heads%kvHeads != 0 {
 		c.wrong = append(c.wrong, fmt.Sprintf("num_attention_heads %d is no multiple of num_key_value_heads %d", heads, kvHeads))
 	}

@@ -13,9 +13,13 @@ import (
 // maxCount caps every count in a config.json: layers, heads, widths, vocabulary.
 const maxCount = 1 << 24
 
+// maxHeadDim caps the size of an attention head; real ones stay below 1024.
+const maxHeadDim = 1 << 14
+
 // config reads a config.json by key. What is wrong is collected and reported at once by err; what
 // the program cannot do is collected in gaps.
 type config struct {
+	source  []byte // the file
 	values  map[string]json.RawMessage
 	missing []string
 	wrong   []string
@@ -23,7 +27,7 @@ type config struct {
 }
 
 func readConfig(data []byte) (*config, error) {
-	c := &config{}
+	c := &config{source: data}
 	if len(data) == 0 {
 		return nil, fault.Formatf("", "the file is empty")
 	}

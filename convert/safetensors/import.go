@@ -6,6 +6,8 @@ package safetensors
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -135,6 +137,8 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 	if err != nil {
 		return nil, err
 	}
+	sum := sha256.Sum256(c.source)
+	files = append([]model.SourceFile{{Name: "config.json", Bytes: int64(len(c.source)), SHA256: hex.EncodeToString(sum[:])}}, files...)
 	m.Meta.Source = model.Source{Format: "safetensors", Files: files}
 	m.Meta.Steps = []model.Step{}
 	return m, nil
@@ -170,7 +174,11 @@ func (r *Report) addTokenizer(dir string, m *model.Model) error {
 	data, err := readFile(dir, "tokenizer.json")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		r.warn("there is no tokenizer.json: the model takes token ids, not text")
+		hint := ""
+		if _, err := os.Stat(filepath.Join(dir, "tokenizer.model")); err == nil {
+			hint = " (tokenizer.model is not read; save the tokenizer as tokenizer.json)"
+		}
+		r.warn("there is no tokenizer.json: the model takes token ids, not text%s", hint)
 		return nil
 	case err != nil:
 		return err

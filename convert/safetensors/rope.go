@@ -30,7 +30,9 @@ type rope struct {
 //
 //	base' = base * (factor*length/original - (factor-1))^(dim/(dim-2))
 //
-// once length, the tokens so far, exceeds original.
+// once length, the tokens so far, exceeds original. All tokens of a pass are rotated for the length at
+// its end, and keys in the cache keep the rotation that they were written with, as in transformers;
+// so a long prompt depends a little on how it is cut into passes.
 type dynamicRope struct{ factor, original float64 }
 
 // readRope reads rope_theta and rope_scaling, and how long the context is that they make of

@@ -146,7 +146,7 @@ func TestImport(t *testing.T) {
 			}
 			data, _ := os.ReadFile(filepath.Join(dir, "model.safetensors"))
 			sum := sha256.Sum256(data)
-			if f := m.Meta.Source.Files; len(f) != 1 || f[0].SHA256 != hex.EncodeToString(sum[:]) || f[0].Bytes != int64(len(data)) {
+			if f := m.Meta.Source.Files; len(f) != 2 || f[0].Name != "config.json" || f[1].SHA256 != hex.EncodeToString(sum[:]) || f[1].Bytes != int64(len(data)) {
 				t.Errorf("source %+v", f)
 			}
 			if got := m.Graph.Outputs[0].Type.String(); got != "F32[batch,n,21]" {
@@ -214,7 +214,7 @@ func TestSharded(t *testing.T) {
 	files := map[string]any{"config.json": tinyConfig, "model.safetensors.index.json": map[string]any{"weight_map": index},
 		"part-0.safetensors": encode(tensors[:10], 0), "part-1.safetensors": encode(tensors[10:], 1)}
 	m, _ := importDir(t, folder(t, files))
-	if len(m.Meta.Source.Files) != 2 || m.Meta.Source.Files[1].Name != "part-1.safetensors" {
+	if len(m.Meta.Source.Files) != 3 || m.Meta.Source.Files[2].Name != "part-1.safetensors" {
 		t.Errorf("source %+v", m.Meta.Source)
 	}
 	for _, src := range tensors {
@@ -296,6 +296,7 @@ func TestBrokenFolders(t *testing.T) {
 		"text":           {map[string]any{"config.json": with(tinyConfig, "num_hidden_layers", "two"), "model.safetensors": good}, []string{"num_hidden_layers"}},
 		"layers huge":    {map[string]any{"config.json": with(tinyConfig, "num_hidden_layers", 1<<23), "model.safetensors": good}, []string{"layers"}},
 		"heads":          {map[string]any{"config.json": with(tinyConfig, "num_key_value_heads", 2), "model.safetensors": good}, []string{"num_key_value_heads"}},
+		"head huge":      {map[string]any{"config.json": with(tinyConfig, "head_dim", 1<<20), "model.safetensors": good}, []string{"size of a head"}},
 		"odd head":       {map[string]any{"config.json": with(tinyConfig, "head_dim", 3), "model.safetensors": good}, []string{"odd"}},
 		"wrong shape":    {map[string]any{"config.json": with(tinyConfig, "intermediate_size", 24), "model.safetensors": good}, []string{"model.layers.0.mlp.gate_proj.weight", "[24 12]"}},
 		"tensors gone":   {map[string]any{"config.json": with(tinyConfig, "num_hidden_layers", 3), "model.safetensors": good}, []string{"9 tensors are missing", "model.layers.2.self_attn.q_proj.weight"}},
@@ -355,6 +356,49 @@ func TestSideFiles(t *testing.T) {
 	}
 	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "weights.safetensors") {
 		t.Errorf("warnings %q", r.Warnings)
+	}
+}
+
+// TestUntied imports a head of its own, biases, and a head that the config does not mention.
+func TestUntied(t *testing.T) {
+	tensors := append(tinyTensors("F32"), fill("lm_head.weight", "F32", 21, 12))
+	m, r := importDir(t, folder(t, map[string]any{"config.json": with(tinyConfig, "tie_word_embeddings", nil), "model.safetensors": encode(tensors, 0)}))
+	if len(r.Unused) != 0 || m.Graph.Init["lm_head.weight"] == nil {
+		t.Errorf("unused %v", r.Unused)
+	}
+	_, r = importDir(t, folder(t, map[string]any{"config.json": with(tinyConfig, "tie_word_embeddings", nil), "model.safetensors": encode(tensors[:len(tensors)-1], 0)}))
+	if len(r.Warnings) != 2 || !strings.Contains(r.Warnings[0], "lm_head.weight") {
+		t.Errorf("warnings %q", r.Warnings)
+	}
+	for i := range 2 {
+		p := fmt.Sprintf("model.layers.%d.", i)
+		for name, n := range map[string]int{"self_attn.q_proj": 12, "self_attn.k_proj": 4, "self_attn.v_proj": 4, "self_attn.o_proj": 12, "mlp.gate_proj": 20, "mlp.up_proj": 20, "mlp.down_proj": 12} {
+			tensors = append(tensors, fill(p+name+".bias", "F32", n))
+		}
+	}
+	m, r = importDir(t, folder(t, map[string]any{"config.json": with(tinyConfig, "tie_word_embeddings", false, "attention_bias", true, "mlp_bias", true), "model.safetensors": encode(tensors, 0)}))
+	biased := 0
+	for _, n := range m.Graph.Nodes {
+		if n.Op == "Linear" && n.In(2) != "" {
+			biased++
+		}
+	}
+	if len(r.Unused) != 0 || biased != 14 {
+		t.Errorf("%d biases; unused %v", biased, r.Unused)
+	}
+}
+
+// TestMistral: the window is an attribute of Attention, and null or one as wide as the context is none.
+func TestMistral(t *testing.T) {
+	for window, want := range map[any]int64{3: 3, 8: 0, nil: 0} {
+		config := with(tinyConfig, "model_type", "mistral", "architectures", []string{"MistralForCausalLM"})
+		config["sliding_window"] = window
+		m, _ := importDir(t, folder(t, map[string]any{"config.json": config, "model.safetensors": encode(tinyTensors("BF16"), 0)}))
+		for _, n := range m.Graph.Nodes {
+			if n.Op == "Attention" && n.Int("local_window_size", 0) != want {
+				t.Errorf("window %v: attribute %d", window, n.Int("local_window_size", 0))
+			}
+		}
 	}
 }
 
