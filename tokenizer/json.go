@@ -22,7 +22,7 @@ type scanner struct {
 type span struct{ lo, hi int }
 
 func (s *scanner) fail(format string, args ...any) error {
-	return &fault.Format{Offset: int64(s.pos), Where: "tokenizer.json", Why: fmt.Sprintf(format, args...)}
+	return &fault.Format{Offset: int64(s.pos), Where: "tokenizer", Why: fmt.Sprintf(format, args...)}
 }
 
 // peek skips white space and returns the next byte, or 0 at the end.
@@ -253,7 +253,7 @@ func (s *scanner) id() (int32, error) {
 func decode[T any](raw json.RawMessage, where string) (T, error) {
 	var v T
 	if err := json.Unmarshal(raw, &v); err != nil {
-		return v, fault.Formatf("tokenizer.json: "+where, "%v", err)
+		return v, fault.Formatf("tokenizer "+where, "%v", err)
 	}
 	return v, nil
 }

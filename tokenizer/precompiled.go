@@ -12,7 +12,7 @@ import (
 // trie, the trie's 32-bit units, then the replacements, each ended by a zero byte. At each place
 // the longest match is replaced, as SentencePiece does.
 func precompiled(table []byte) (normalizer, error) {
-	bad := fault.Formatf("tokenizer.json: normalizer", "precompiled_charsmap is broken")
+	bad := fault.Formatf("tokenizer normalizer", "precompiled_charsmap is broken")
 	if len(table) == 0 {
 		return nil, nil
 	}

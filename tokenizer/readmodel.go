@@ -39,7 +39,7 @@ func (p *parser) readModel(t *Tokenizer, data []byte, at span) error {
 	// Encoding a map of values that were cut out of valid JSON cannot fail unless the values are broken.
 	text, err := json.Marshal(small)
 	if err != nil {
-		return fault.Formatf("tokenizer.json: model", "%v", err)
+		return fault.Formatf("tokenizer model", "%v", err)
 	}
 	spec, err := decode[modelSpec](text, "model")
 	if err != nil {
@@ -47,7 +47,7 @@ func (p *parser) readModel(t *Tokenizer, data []byte, at span) error {
 	}
 	vocab, ok := fields["vocab"]
 	if !ok {
-		return fault.Formatf("tokenizer.json: model", "it has no vocab")
+		return fault.Formatf("tokenizer model", "it has no vocab")
 	}
 	merges, hasMerges := fields["merges"]
 	if spec.Type == "" {
@@ -81,7 +81,7 @@ func (p *parser) readModel(t *Tokenizer, data []byte, at span) error {
 			m.suffix = *spec.Suffix
 		}
 		if !hasMerges {
-			return fault.Formatf("tokenizer.json: model", "a BPE model needs merges")
+			return fault.Formatf("tokenizer model", "a BPE model needs merges")
 		}
 		s.pos = merges.lo
 		if m.merges, err = t.readMerges(s, prefix); err != nil {
@@ -251,7 +251,7 @@ func (t *Tokenizer) readUnigram(s *scanner, spec modelSpec) error {
 	if spec.UnkID != nil {
 		unk = *spec.UnkID
 		if unk < 0 || int(unk) >= len(scores) {
-			return fault.Formatf("tokenizer.json: model", "unk_id %d is not one of the %d tokens", unk, len(scores))
+			return fault.Formatf("tokenizer model", "unk_id %d is not one of the %d tokens", unk, len(scores))
 		}
 	}
 	m := newUnigram(t.tokens, scores, unk)

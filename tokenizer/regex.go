@@ -36,7 +36,7 @@ func (p *parser) pattern(spec patternSpec, where string) (finder, error) {
 	case spec.String != nil && *spec.String != "":
 		return func(s string) []match { return findString(s, *spec.String) }, nil
 	case spec.Regex == nil:
-		return nil, fault.Formatf("tokenizer.json: "+where, "a pattern needs String or Regex")
+		return nil, fault.Formatf("tokenizer "+where, "a pattern needs String or Regex")
 	}
 	if f, ok := knownPatterns[*spec.Regex]; ok {
 		return f, nil

@@ -47,11 +47,11 @@ func (p *parser) postProcessor(raw json.RawMessage) (frame, error) {
 				continue
 			}
 			if part.SpecialToken == nil {
-				return f, fault.Formatf("tokenizer.json: "+where, "a part of the template is neither a token nor a sequence")
+				return f, fault.Formatf("tokenizer "+where, "a part of the template is neither a token nor a sequence")
 			}
 			special, ok := o.SpecialTokens[part.SpecialToken.ID]
 			if !ok {
-				return f, fault.Formatf("tokenizer.json: "+where, "the template's token %q is not in special_tokens", part.SpecialToken.ID)
+				return f, fault.Formatf("tokenizer "+where, "the template's token %q is not in special_tokens", part.SpecialToken.ID)
 			}
 			if seen {
 				f.after = append(f.after, special.IDs...)

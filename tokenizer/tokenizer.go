@@ -104,7 +104,7 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 // was not split as the pattern says.
 func (t *Tokenizer) Err() error {
 	if t.timedOut.Load() {
-		return fault.Formatf("tokenizer.json: pre_tokenizer", "a regular expression took longer than %v for one match", matchTimeout)
+		return fault.Formatf("tokenizer pre_tokenizer", "a regular expression took longer than %v for one match", matchTimeout)
 	}
 	return nil
 }
@@ -209,7 +209,7 @@ type parser struct {
 // nest reads the parts of a sequence with read.
 func nest[T any](p *parser, raws []json.RawMessage, where string, read func(json.RawMessage) (T, error)) ([]T, error) {
 	if p.depth++; p.depth > maxDepth {
-		return nil, fault.Formatf("tokenizer.json: "+where, "sequences are nested more than %d deep", maxDepth)
+		return nil, fault.Formatf("tokenizer "+where, "sequences are nested more than %d deep", maxDepth)
 	}
 	defer func() { p.depth-- }()
 	out := make([]T, 0, len(raws))
@@ -232,11 +232,11 @@ func (p *parser) unsupported(where, what string) {
 func Parse(data []byte) (*Tokenizer, error) {
 	switch {
 	case len(data) == 0:
-		return nil, fault.Formatf("tokenizer.json", "the file is empty")
+		return nil, fault.Formatf("tokenizer", "the file is empty")
 	case len(data) > maxFile:
-		return nil, fault.Formatf("tokenizer.json", "%d bytes are more than any tokenizer needs (limit %d)", len(data), maxFile)
+		return nil, fault.Formatf("tokenizer", "%d bytes are more than any tokenizer needs (limit %d)", len(data), maxFile)
 	case !utf8.Valid(data):
-		return nil, fault.Formatf("tokenizer.json", "the file is not UTF-8")
+		return nil, fault.Formatf("tokenizer", "the file is not UTF-8")
 	}
 	s := &scanner{data: data}
 	top, err := s.fields()
@@ -247,7 +247,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 		return nil, s.fail("more text behind the end of the object")
 	}
 	if _, ok := top["model"]; !ok {
-		return nil, fault.Formatf("tokenizer.json", "it has no model")
+		return nil, fault.Formatf("tokenizer", "it has no model")
 	}
 	raw := func(key string) json.RawMessage { f := top[key]; return data[f.lo:f.hi] }
 	p := &parser{timedOut: new(atomic.Bool)}
@@ -275,7 +275,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 	}
 	for _, id := range append(append([]int32(nil), t.frame.before...), t.frame.after...) {
 		if t.Token(id) == "" {
-			return nil, fault.Formatf("tokenizer.json: post_processor", "id %d is not a token", id)
+			return nil, fault.Formatf("tokenizer post_processor", "id %d is not a token", id)
 		}
 	}
 	return t, nil
@@ -294,7 +294,7 @@ func (t *Tokenizer) addTokens(raw json.RawMessage) error {
 	for i := range added {
 		a := &added[i]
 		if a.ID < 0 || a.ID >= maxTokens {
-			return fault.Formatf("tokenizer.json: "+where, "id %d of %q is out of range", a.ID, a.Content)
+			return fault.Formatf("tokenizer "+where, "id %d of %q is out of range", a.ID, a.Content)
 		}
 		if id, ok := t.vocab[a.Content]; ok {
 			a.ID = id
@@ -319,7 +319,7 @@ func (t *Tokenizer) place(id int32, token string) error {
 		t.tokens = append(t.tokens, "")
 	}
 	if old := t.tokens[id]; old != "" && old != token {
-		return fault.Formatf("tokenizer.json", "tokens %q and %q have the same id %d", old, token, id)
+		return fault.Formatf("tokenizer", "tokens %q and %q have the same id %d", old, token, id)
 	}
 	t.tokens[id] = token
 	return nil

@@ -49,7 +49,7 @@ func findArchitecture(c *config) (architecture, error) {
 		return editDistance(kind, a.modelType) - editDistance(kind, b.modelType)
 	})
 	return architecture{}, &fault.Unsupported{Kind: "architecture", Items: []fault.Item{{
-		Where: "config.json", What: what, Hint: fmt.Sprintf("the nearest that dsk knows is %s (%s)", best.modelType, best.class),
+		What: what, Hint: fmt.Sprintf("the nearest that dsk knows is %s (%s)", best.modelType, best.class),
 	}}}
 }
 

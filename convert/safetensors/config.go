@@ -151,7 +151,7 @@ func (c *config) ids(key string, vocab int) []int {
 
 // unsupported notes that the model needs something that dsk does not have.
 func (c *config) unsupported(what, hint string) {
-	c.gaps = append(c.gaps, fault.Item{Where: "config.json", What: what, Hint: hint})
+	c.gaps = append(c.gaps, fault.Item{What: what, Hint: hint})
 }
 
 // err returns what was found wrong with the config.
