@@ -1,0 +1,68 @@
+# What can be made; plain `make` prints this list.
+.DEFAULT_GOAL := help
+export CGO_ENABLED := 0
+
+GO     ?= go
+LINT   ?= golangci-lint
+QEMU   ?= qemu-aarch64-static
+TIME   ?= 30s
+REF    ?= HEAD
+LEVELS ?= generic avx2 avx512vnni
+DSK    := bin/dsk
+ARM64  := cortex-a72 cortex-a76 max
+
+.PHONY: help build demo test accuracy vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the dsk binary, in bin/
+	$(GO) build -trimpath -o $(DSK) ./cmd/dsk
+
+demo: build ## take two models through convert, inspect, quantize, eval, run and bench
+	@DSK=$(DSK) scripts/demo.sh
+
+test: ## all tests
+	$(GO) test ./...
+
+accuracy: ## measure the figures of docs/quality.md on ../shared
+	$(GO) test -tags accuracy -count=1 -timeout 30m -v ./accuracy
+
+vet: ## go vet for both architectures
+	GOARCH=amd64 $(GO) vet ./...
+	GOARCH=arm64 $(GO) vet ./...
+
+lint: ## gofmt and golangci-lint
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(LINT) run
+
+purego: ## tests without assembly
+	$(GO) test -tags purego ./kernels ./runtime ./quant
+
+levels: ## tests of the kernels at every instruction set (LEVELS)
+	@set -e; for level in $(LEVELS); do echo "DSK_KERNEL=$$level"; DSK_KERNEL=$$level $(GO) test -count=1 ./kernels; done
+
+arm64: ## tests of the kernels as arm64 programs, under the emulator
+	@mkdir -p bin
+	GOARCH=arm64 $(GO) test -c -o bin/kernels.arm64 ./kernels
+	@set -e; for cpu in $(ARM64); do echo "$$cpu"; (cd kernels && $(QEMU) -cpu $$cpu ../bin/kernels.arm64 -test.short); done
+
+same-bytes: ## files made with 1 and 2 threads, on amd64 and arm64, are equal
+	scripts/same-bytes.sh
+
+wasm: ## the runtime, the file format and the tokenizer build for js/wasm
+	GOOS=js GOARCH=wasm $(GO) build ./runtime ./model/dskfile ./tokenizer
+
+fuzz: ## every fuzz target for TIME=30s
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(TIME) $$pkg; done; done
+
+bench: ## the kernels' benchmarks
+	$(GO) test -run '^$$' -bench . ./kernels
+
+bench-compare: ## the kernels' benchmarks beside those of REF=<commit>
+	scripts/bench-compare.sh $(REF)
+
+clean: ## remove what was built
+	rm -rf bin
