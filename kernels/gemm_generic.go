@@ -16,6 +16,18 @@ func gemmStripGeneric(dst []float32, ldd int, x []float32, ldx, rows int, b0, b1
 // gemmPanelGeneric is one panel of a strip, in tiles of 2 rows x 4 columns: what fits the registers.
 func gemmPanelGeneric(dst []float32, ldd int, x []float32, ldx, rows int, b []float32, ldb, cols, k int, accumulate bool) {
 	var tile [8]float32
+	if rows == 1 {
+		for c := 0; c < cols; c += 8 {
+			n := min(8, cols-c)
+			clear(tile[:])
+			if accumulate {
+				copy(tile[:n], dst[c:])
+			}
+			rowGeneric(&tile, x[:k], b[c:], ldb)
+			copy(dst[c:c+n], tile[:])
+		}
+		return
+	}
 	for i := 0; i < rows; i += 2 {
 		x0 := x[i*ldx : i*ldx+k]
 		x1 := x0
@@ -57,4 +69,21 @@ func tileGeneric(t *[8]float32, x0, x1, b []float32, ldb int) {
 		s13 += v1 * w[3]
 	}
 	*t = [8]float32{s00, s01, s02, s03, s10, s11, s12, s13}
+}
+
+// rowGeneric adds x times eight columns of b to t.
+func rowGeneric(t *[8]float32, x, b []float32, ldb int) {
+	s0, s1, s2, s3, s4, s5, s6, s7 := t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]
+	for k, v := range x {
+		w := (*[8]float32)(b[k*ldb:])
+		s0 += v * w[0]
+		s1 += v * w[1]
+		s2 += v * w[2]
+		s3 += v * w[3]
+		s4 += v * w[4]
+		s5 += v * w[5]
+		s6 += v * w[6]
+		s7 += v * w[7]
+	}
+	*t = [8]float32{s0, s1, s2, s3, s4, s5, s6, s7}
 }
