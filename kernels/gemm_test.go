@@ -207,7 +207,7 @@ func TestPackPanel16Strides(t *testing.T) {
 	}
 }
 
-// FuzzGemm holds every implementation to the generic one.
+// FuzzGemm holds every implementation to the generic one, and those that fuse to each other bit by bit.
 func FuzzGemm(f *testing.F) {
 	f.Add(uint8(13), uint8(33), uint16(257), uint64(1), true)
 	f.Add(uint8(1), uint8(64), uint16(5), uint64(2), false)
@@ -222,6 +222,7 @@ func FuzzGemm(f *testing.F) {
 			ldb = int(k)
 		}
 		want := make([]float32, int(m)*int(n))
+		var fused []float32
 		scratch := make([]byte, GemmScratchBytes(int(n), int(k)))
 		for _, name := range List() {
 			if err := Select(name); err != nil {
@@ -238,7 +239,11 @@ func FuzzGemm(f *testing.F) {
 				if !near(float64(v), float64(want[i]), float64(k), gemmTol) {
 					t.Fatalf("%s: element %d = %v, generic %v", name, i, v, want[i])
 				}
+				if fused != nil && v != fused[i] {
+					t.Fatalf("%s: element %d = %v, before %v", name, i, v, fused[i])
+				}
 			}
+			fused = got.V
 		}
 	})
 }
