@@ -200,6 +200,8 @@ func applyNaive(n *Node, in []*naive, shape []int) (*naive, error) {
 		for i, x := range in[0].v {
 			out.v[i] = naiveActivation(n, arg, x)
 		}
+	case "Expand":
+		each(shape, func(i int, x []int) { out.v[i] = in[0].at(x) })
 	case "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze":
 		copy(out.v, in[0].v)
 	case "Transpose":

@@ -70,6 +70,27 @@ func (r *rewriter) affine(root, n *Node, scale, shift []float64) bool {
 	return true
 }
 
+// affineNorm does what affine does for n, a BatchNormalization with constant scale and bias.
+func (r *rewriter) affineNorm(root, n *Node, scale, shift []float64) bool {
+	old, ok1 := r.floatConst(n.In(1))
+	bias, ok2 := r.floatConst(n.In(2))
+	if !ok1 || !ok2 || len(old) != len(shift) || len(bias) != len(shift) {
+		return false
+	}
+	for i := range shift {
+		if scale != nil {
+			old[i], bias[i] = float64(old[i]*scale[i]), float64(bias[i]*scale[i])
+		}
+		bias[i] += shift[i]
+	}
+	f := n.Clone()
+	f.Outputs = root.Outputs[:1]
+	f.Inputs[1] = r.addFloats(n.Outputs[0]+".scale", old, len(old))
+	f.Inputs[2] = r.addFloats(n.Outputs[0]+".bias", bias, len(bias))
+	r.replace([]*Node{root, n}, f)
+	return true
+}
+
 // batchNorms folds a BatchNormalization into the product before it:
 //
 //	W' = W s, b' = (b - mean) s + bias, s = scale / sqrt(var + epsilon)
@@ -115,7 +136,7 @@ func (r *rewriter) batchNorms() (int, error) {
 }
 
 // channelConstants folds Add, Sub, Mul and Div with a constant for each output channel into the
-// product before it.
+// product or BatchNormalization before it.
 func (r *rewriter) channelConstants() (int, error) {
 	count := 0
 	err := r.live(func(n *Node) error {
@@ -133,7 +154,13 @@ func (r *rewriter) channelConstants() (int, error) {
 		if m == nil {
 			return nil
 		}
+		apply := r.affine
 		_, channels, _ := r.outRows(m)
+		if m.Is("", "BatchNormalization") && m.Int("training_mode", 0) == 0 && len(m.Outputs) == 1 {
+			if t := r.constant(m.In(1)); t != nil && t.DType == tensor.F32 && r.typeOf(x).DType == tensor.F32 {
+				apply, channels = r.affineNorm, t.Len()
+			}
+		}
 		v, ok := r.perChannel(m, c, channels, r.typeOf(x), r.typeOf(n.Outputs[0]))
 		if !ok {
 			return nil
@@ -155,7 +182,7 @@ func (r *rewriter) channelConstants() (int, error) {
 				scale = append(scale, 1/v[i])
 			}
 		}
-		if r.affine(n, m, scale, shift) {
+		if apply(n, m, scale, shift) {
 			count++
 		}
 		return nil

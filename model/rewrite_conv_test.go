@@ -96,3 +96,12 @@ func TestRewritePaddings(t *testing.T) {
 		b.output("y").same(t, c.want...)
 	}
 }
+
+// Models of Caffe2's time write a BatchNormalization, then a Mul and an Add.
+func TestRewriteBatchNormConstants(t *testing.T) {
+	b := build(in("x", 2, 3, 4, 4))
+	b.batchNorm("n", "x", 3)
+	b.node("m", "Mul", nil, "n", b.weight("k", 3, 1, 1))
+	b.node("y", "Add", nil, "m", b.weight("c", 3, 1, 1))
+	b.output("y").same(t, "BatchNormalization")
+}
