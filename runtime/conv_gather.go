@@ -13,13 +13,17 @@ import (
 // that, all threads share one product and split it by filters (shared).
 type gatherConv struct {
 	*conv
-	k      int // length of a row
+	k      int  // length of a row
+	coded  bool // rows are gathered from quantized activations: every group lies in one pixel
+	pixel  int  // bytes of a pixel's channels in turned, and of those of one group
+	slice  int
 	images int // computed at once: a chunk
 	rows   int // of a chunk
 	tile   int // rows of a tile; all rows of the chunk if shared
 	shared bool
 
 	turned   *tensor.Tensor // the chunk's input, channels last; nil if the convolution is pointwise
+	floats   *tensor.Tensor // per part: pixels that are to be quantized
 	scratch  *tensor.Tensor
 	perPart  int             // bytes of scratch
 	products [][]*rowProduct // [part][group]
@@ -62,11 +66,19 @@ func (c *conv) bindGathered(b *Bind, w *tensor.Tensor, constant bool) (func(), e
 		tiles = (tiles + parts - 1) / parts * parts
 		g.tile = (g.rows + tiles - 1) / tiles
 	}
+	pointwise := c.geo.isPointwise()
+	g.coded = constant && !pointwise && w.DType.IsQuantized() && c.cg%kernels.GroupLen == 0 &&
+		(c.groups == 1 || c.mg%kernels.PanelRows == 0)
+	g.pixel, g.slice = c.c*4, c.cg*4
+	if g.coded {
+		g.pixel, g.slice = c.c/kernels.GroupLen*kernels.ActBytes, c.cg/kernels.GroupLen*kernels.ActBytes
+		g.floats = b.Scratch(parts * turnPixels * c.c * 4)
+	}
 	if err := g.bindProducts(b, parts); err != nil {
 		return nil, err
 	}
-	if !c.geo.isPointwise() {
-		g.turned = b.Scratch(g.images * c.geo.inSize * c.c * 4)
+	if !pointwise {
+		g.turned = b.Scratch(g.images * c.geo.inSize * g.pixel)
 	}
 	if g.shared {
 		g.scratch = b.Scratch(g.perPart)
@@ -118,9 +130,12 @@ func (g *gatherConv) bindProducts(b *Bind, parts int) error {
 			product = max(product, p.scratchBytes(g.tile))
 		}
 	}
-	g.perPart = (g.tile*g.k*4+63)&^63 + (g.tile*g.mg*4+63)&^63 + (product+63)&^63
+	g.perPart = (g.tile*g.rowBytes()+63)&^63 + (g.tile*g.mg*4+63)&^63 + (product+63)&^63
 	return nil
 }
+
+// rowBytes is the size of a gathered row.
+func (g *gatherConv) rowBytes() int { return g.geo.winSize * g.slice }
 
 // groupWeights returns each group's filters in panels. Where groups begin inside a panel the
 // filters are packed anew as floats.
@@ -174,12 +189,10 @@ func (g *gatherConv) eachChunk(b *Bind, compute func()) func() {
 	turn := func() {}
 	if g.turned != nil {
 		blocks := (g.geo.inSize + turnPixels - 1) / turnPixels
-		turn = b.split(g.images*blocks, 1, turnPixels*g.c, func(_, lo, hi int) {
-			x, turned := g.x.F32(), g.turned.F32()
+		turn = b.split(g.images*blocks, 1, turnPixels*g.c, func(part, lo, hi int) {
 			for u := lo; u < hi && u/blocks < g.count; u++ {
-				image, p := u/blocks, u%blocks*turnPixels
-				transposeF32(turned[(image*g.geo.inSize+p)*g.c:], g.c,
-					x[(g.first+image)*g.c*g.geo.inSize+p:], g.geo.inSize, g.c, min(turnPixels, g.geo.inSize-p))
+				p := u % blocks * turnPixels
+				g.turn(part, u/blocks, p, min(turnPixels, g.geo.inSize-p))
 			}
 		})
 	}
@@ -193,12 +206,36 @@ func (g *gatherConv) eachChunk(b *Bind, compute func()) func() {
 	}
 }
 
+// turn writes n pixels of an image of the chunk, from pixel p on, with the channels last.
+func (g *gatherConv) turn(part, image, p, n int) {
+	x := g.x.F32()[(g.first+image)*g.c*g.geo.inSize+p:]
+	at := image*g.geo.inSize + p
+	if !g.coded {
+		transposeF32(g.turned.F32()[at*g.c:], g.c, x, g.geo.inSize, g.c, n)
+		return
+	}
+	rows := g.floats.F32()[part*turnPixels*g.c:][:n*g.c]
+	transposeF32(rows, g.c, x, g.geo.inSize, g.c, n)
+	for i := range n {
+		kernels.QuantizeRow(g.turned.Data[(at+i)*g.pixel:][:g.pixel], rows[i*g.c:(i+1)*g.c])
+	}
+}
+
 // part returns a thread's memory: gathered rows, their products, the products' own scratch.
-func (g *gatherConv) part(i int) (rows, prod []float32, scratch []byte) {
+func (g *gatherConv) part(i int) (rows []byte, prod []float32, scratch []byte) {
 	mem := g.scratch.Data[i*g.perPart : (i+1)*g.perPart]
-	a := (g.tile*g.k*4 + 63) &^ 63
+	a := (g.tile*g.rowBytes() + 63) &^ 63
 	c := a + (g.tile*g.mg*4+63)&^63
-	return viewF32(mem[:g.tile*g.k*4]), viewF32(mem[a : a+g.tile*g.mg*4]), mem[c:]
+	return mem[:g.tile*g.rowBytes()], viewF32(mem[a : a+g.tile*g.mg*4]), mem[c:]
+}
+
+// multiply computes n gathered rows of a group.
+func (g *gatherConv) multiply(p *rowProduct, prod []float32, rows []byte, n int, scratch []byte) {
+	if g.coded {
+		p.runQuantized(prod, g.mg, rows, n, scratch)
+	} else {
+		p.run(prod, g.mg, viewF32(rows), g.k, n, scratch)
+	}
 }
 
 func (g *gatherConv) runTiled(b *Bind) func() {
@@ -213,7 +250,7 @@ func (g *gatherConv) runTiled(b *Bind) func() {
 			}
 			for i := range g.groups {
 				g.gather(rows, i, r0, r1)
-				g.products[part][i].run(prod, g.mg, rows, g.k, r1-r0, scratch)
+				g.multiply(g.products[part][i], prod, rows, r1-r0, scratch)
 				g.scatter(prod, i, r0, r1, 0, g.mg)
 			}
 		}
@@ -225,7 +262,7 @@ func (g *gatherConv) runShared(b *Bind) func() {
 	gather := b.split(g.rows, 4, g.k, func(_, lo, hi int) {
 		rows, _, _ := g.part(0)
 		if hi = min(hi, g.count*g.geo.outSize); lo < hi {
-			g.gather(rows[lo*g.k:], group, lo, hi)
+			g.gather(rows[lo*g.rowBytes():], group, lo, hi)
 		}
 	})
 	scatter := b.split(g.mg, 16, g.rows, func(_, lo, hi int) {
@@ -236,35 +273,35 @@ func (g *gatherConv) runShared(b *Bind) func() {
 		rows, prod, scratch := g.part(0)
 		for group = 0; group < g.groups; group++ {
 			gather()
-			g.products[0][group].run(prod, g.mg, rows, g.k, g.count*g.geo.outSize, scratch)
+			g.multiply(g.products[0][group], prod, rows, g.count*g.geo.outSize, scratch)
 			scatter()
 		}
 	})
 }
 
 // gather writes rows [r0, r1) of a group to dst.
-func (g *gatherConv) gather(dst []float32, group, r0, r1 int) {
+func (g *gatherConv) gather(dst []byte, group, r0, r1 int) {
 	geo := g.geo
 	if g.turned == nil {
-		x := g.x.F32()
+		x, rows := g.x.F32(), viewF32(dst)
 		for r := r0; r < r1; {
 			image, p := r/geo.inSize, r%geo.inSize
 			n := min(r1-r, geo.inSize-p)
 			src := x[((g.first+image)*g.c+group*g.cg)*geo.inSize+p:]
-			transposeF32(dst[(r-r0)*g.k:], g.k, src, geo.inSize, g.cg, n)
+			transposeF32(rows[(r-r0)*g.k:], g.k, src, geo.inSize, g.cg, n)
 			r += n
 		}
 		return
 	}
-	src := g.turned.F32()
+	src := g.turned.Data
 	oh, ow := geo.out[1], geo.out[2]
+	line, width := geo.kernel[2]*g.slice, geo.in[2]*g.pixel
 	for r := r0; r < r1; r++ {
 		image, o := r/geo.outSize, r%geo.outSize
 		x0 := o%ow*geo.stride[2] - geo.pad[2]
 		y0 := o/ow%oh*geo.stride[1] - geo.pad[1]
 		z0 := o/(ow*oh)*geo.stride[0] - geo.pad[0]
-		row := dst[(r-r0)*g.k : (r-r0+1)*g.k]
-		line := geo.kernel[2] * g.cg
+		row := dst[(r-r0)*g.rowBytes() : (r-r0+1)*g.rowBytes()]
 		for i := range geo.kernel[0] {
 			z := z0 + i*geo.dilation[0]
 			for j := range geo.kernel[1] {
@@ -275,30 +312,31 @@ func (g *gatherConv) gather(dst []float32, group, r0, r1 int) {
 					clear(run)
 					continue
 				}
-				from := ((image*geo.in[0]+z)*geo.in[1] + y) * geo.in[2] * g.c
-				g.gatherLine(run, src[from:from+geo.in[2]*g.c], x0, group*g.cg)
+				from := ((image*geo.in[0]+z)*geo.in[1] + y) * width
+				g.gatherLine(run, src[from:from+width], x0, group*g.slice)
 			}
 		}
 	}
 }
 
-// gatherLine copies the window's columns, which begin at x0, from one line of the input.
-func (g *gatherConv) gatherLine(dst, line []float32, x0, channel int) {
+// gatherLine copies the window's columns, which begin at x0, from one line of the input; a group's channels
+// begin at byte channel of a pixel. Padding is zero bytes in both forms.
+func (g *gatherConv) gatherLine(dst, line []byte, x0, channel int) {
 	kw, width, d := g.geo.kernel[2], g.geo.in[2], g.geo.dilation[2]
 	if d == 1 && g.groups == 1 {
 		lo := min(max(0, -x0), kw)
 		hi := max(min(kw, width-x0), lo)
-		clear(dst[:lo*g.c])
+		clear(dst[:lo*g.pixel])
 		if lo < hi {
-			copy(dst[lo*g.c:hi*g.c], line[(x0+lo)*g.c:])
+			copy(dst[lo*g.pixel:hi*g.pixel], line[(x0+lo)*g.pixel:])
 		}
-		clear(dst[hi*g.c:])
+		clear(dst[hi*g.pixel:])
 		return
 	}
 	for i := range kw {
-		run := dst[i*g.cg : (i+1)*g.cg]
+		run := dst[i*g.slice : (i+1)*g.slice]
 		if x := x0 + i*d; x >= 0 && x < width {
-			copy(run, line[x*g.c+channel:])
+			copy(run, line[x*g.pixel+channel:])
 		} else {
 			clear(run)
 		}

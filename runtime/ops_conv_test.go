@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/dsk-toolkit/dsk/model"
@@ -103,6 +104,8 @@ var convCases = []convCase{
 	{name: "3-D", batch: 1, c: 3, m: 5, groups: 1, in: []int{5, 6, 7}, kernel: []int{3, 2, 3}, pads: []int64{1, 0, 1, 1, 1, 1}, strides: []int64{1, 2, 1}},
 	{name: "3-D depthwise", batch: 1, c: 3, m: 3, groups: 3, in: []int{5, 6, 7}, kernel: []int{3, 3, 3}},
 	{name: "many rows", batch: 1, c: 4, m: 33, groups: 1, in: []int{40, 41}, kernel: []int{3, 3}, pads: []int64{1, 1, 1, 1}},
+	{name: "channels in whole groups", batch: 2, c: 64, m: 40, groups: 1, in: []int{17, 9}, kernel: []int{3, 3}, pads: []int64{1, 1, 1, 1}, strides: []int64{2, 1}},
+	{name: "groups of whole groups", batch: 1, c: 64, m: 32, groups: 2, in: []int{12, 13}, kernel: []int{3, 3}, pads: []int64{1, 1, 1, 1}, dilations: []int64{2, 1}},
 	{name: "window larger than the input", batch: 1, c: 2, m: 3, groups: 1, in: []int{2, 3}, kernel: []int{5, 5}, pads: []int64{4, 4, 4, 4}},
 }
 
@@ -130,7 +133,7 @@ func TestDskConv(t *testing.T) {
 			consts []int
 			tol    float64
 		}{{"row", w, w, []int{1, 2}, 2e-5}, {"panels", packed, w, []int{1, 2}, 2e-5}, {"computed", w, w, nil, 2e-5},
-			{"computed bias", w, w, []int{1}, 2e-5}, {"D8", coded, values, []int{1, 2}, 0.05}} {
+			{"computed bias", w, w, []int{1}, 2e-5}, {"D8", coded, values, []int{1, 2}, 0.008 * math.Sqrt(float64(product(w.Shape[1:])))}} {
 			want := c.naive(x.F32(), form.values.F32(), bias.F32(), z)
 			in[1] = form.w
 			var first []byte

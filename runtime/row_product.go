@@ -161,6 +161,12 @@ func (p *rowProduct) run(dst []float32, ldd int, x []float32, ldx, rows int, scr
 	p.epilogue(dst, ldd, rows)
 }
 
+// runQuantized is run for rows that kernels.QuantizeRow has made; the weights are constant and quantized.
+func (p *rowProduct) runQuantized(dst []float32, ldd int, rows []byte, n int, scratch []byte) {
+	p.fixed.RunQuantized(dst, ldd, rows, n, scratch)
+	p.epilogue(dst, ldd, n)
+}
+
 func (p *rowProduct) epilogue(dst []float32, ldd, rows int) {
 	if p.bias == nil && p.act.Kind == kernels.ActNone {
 		return

@@ -1,0 +1,48 @@
+package kernels
+
+import "unsafe"
+
+// ActBytes is the size of a group of GroupLen activations in the form that quantized products read:
+// see QuantizeRow.
+const ActBytes = actBlockBytes
+
+// QuantizeRow quantizes the activations of one row to Groups(len(x)) groups of ActBytes bytes each, as
+// MatMul.Run does. A caller that shows the same values to a product many times, as a convolution
+// does, so quantizes them once. A group of zeros is all zero bytes. dst is aligned to 4 bytes.
+func QuantizeRow(dst []byte, x []float32) {
+	if n := Groups(len(x)); n > 0 {
+		quantizeActs(actBlocks(dst, n), x)
+	}
+}
+
+// IsQuantized reports whether the weights are, so that RunQuantized may be used.
+func (m *MatMul) IsQuantized() bool { return m.format != 0 }
+
+// RunQuantized is Run on rows that are quantized already: each row is Groups(K) groups as QuantizeRow writes
+// them, one row after another. The result is the same bit for bit.
+func (m *MatMul) RunQuantized(dst []float32, ldd int, acts []byte, rows int, scratch []byte) {
+	if rows <= 0 || m.w.N == 0 {
+		return
+	}
+	if m.format == 0 {
+		panic("kernels: MatMul.RunQuantized: the weights are floats")
+	}
+	if ldd < m.w.N && rows > 1 || len(dst) < (rows-1)*ldd+m.w.N || len(acts) < rows*m.groups*actBlockBytes ||
+		len(scratch) < m.ScratchBytes(rows) {
+		panic("kernels: MatMul.RunQuantized: dst, acts or scratch is too short")
+	}
+	m.dst, m.ldd, m.rows = dst, ldd, rows
+	m.acts = actBlocks(acts, rows*m.groups)
+	m.parts = scratch[-uintptr(unsafe.Pointer(&scratch[0]))%LineBytes:]
+	m.size = m.partBytes(rows)
+	threads := m.threads()
+	if rows*m.w.N*m.w.K < serialWork {
+		threads = 1
+	}
+	if m.splitRows(threads) {
+		m.run(taskRows, threads)
+	} else {
+		m.run(taskPanels, threads)
+	}
+	m.dst, m.acts, m.parts = nil, nil, nil
+}
