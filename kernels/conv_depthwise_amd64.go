@@ -12,17 +12,20 @@ const (
 	depthwiseSlack = 64   // what a vector may read beyond a row
 )
 
-// depthwiseRowsAVX512 and depthwiseRowsAVX2 compute rows of n outputs,
+// depthwiseRowsAVX2 computes rows of n outputs,
 //
 //	dst[y*ldd+x] = bias + sum_t w[t] src[y*lds+x+offsets[t]/4]
 //
-// with at least one tap, row and output. They read up to depthwiseSlack elements beyond the last.
-
-//go:noescape
-func depthwiseRowsAVX512(dst *float32, ldd int, src *float32, lds int, offsets *int, w *float32, taps, n, rows int, bias float32)
-
+// with at least one tap, row and output. It reads up to depthwiseSlack elements beyond the last. There is no
+// AVX-512 form: the taps are shifted by single elements, so that every 64-byte load would touch two lines.
+//
 //go:noescape
 func depthwiseRowsAVX2(dst *float32, ldd int, src *float32, lds int, offsets *int, w *float32, taps, n, rows int, bias float32)
+
+// depthwiseRows9AVX2 is depthwiseRowsAVX2 for nine taps, whose weights stay in registers.
+//
+//go:noescape
+func depthwiseRows9AVX2(dst *float32, ldd int, src *float32, lds int, offsets *int, w *float32, taps, n, rows int, bias float32)
 
 // deinterleaveAVX2 is even[i], odd[i] = x[2i], x[2i+1] for i < n, a positive multiple of 8.
 //
@@ -91,8 +94,8 @@ func (b *band) run(dst, src, w []float32, bias float32, space []float32) {
 		for r := range b.rows - (b.out-n)*b.StrideH {
 			b.fill(space[r*b.line:(r+1)*b.line], src, top+r)
 		}
-		if useAVX512 {
-			depthwiseRowsAVX512(&dst[y*b.OW], b.OW, &space[0], b.StrideH*b.line, &offsets[0], &w[0], len(w), b.OW, n, bias)
+		if len(w) == 9 {
+			depthwiseRows9AVX2(&dst[y*b.OW], b.OW, &space[0], b.StrideH*b.line, &offsets[0], &w[0], len(w), b.OW, n, bias)
 		} else {
 			depthwiseRowsAVX2(&dst[y*b.OW], b.OW, &space[0], b.StrideH*b.line, &offsets[0], &w[0], len(w), b.OW, n, bias)
 		}

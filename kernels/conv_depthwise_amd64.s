@@ -21,75 +21,6 @@
 	SHLQ $2, DX; \
 	SHLQ $2, BX
 
-// func depthwiseRowsAVX512(dst *float32, ldd int, src *float32, lds int, offsets *int, w *float32, taps, n, rows int, bias float32)
-TEXT ·depthwiseRowsAVX512(SB), NOSPLIT, $0-76
-	ARGS
-	VBROADCASTSS bias+72(FP), Z8
-
-row:
-	MOVQ DI, R12
-	MOVQ SI, R13
-	MOVQ R11, CX
-
-wide:
-	CMPQ CX, $64
-	JLT  narrow
-	VMOVAPS Z8, Z0
-	VMOVAPS Z8, Z1
-	VMOVAPS Z8, Z2
-	VMOVAPS Z8, Z3
-	XORL AX, AX
-
-wideTap:
-	MOVQ (R8)(AX*8), R15
-	VBROADCASTSS (R9)(AX*4), Z4
-	VFMADD231PS (R13)(R15*1), Z4, Z0
-	VFMADD231PS 64(R13)(R15*1), Z4, Z1
-	VFMADD231PS 128(R13)(R15*1), Z4, Z2
-	VFMADD231PS 192(R13)(R15*1), Z4, Z3
-	INCQ AX
-	CMPQ AX, R10
-	JLT  wideTap
-	VMOVUPS Z0, (R12)
-	VMOVUPS Z1, 64(R12)
-	VMOVUPS Z2, 128(R12)
-	VMOVUPS Z3, 192(R12)
-	ADDQ $256, R12
-	ADDQ $256, R13
-	SUBQ $64, CX
-	JMP  wide
-
-narrow:
-	TESTQ CX, CX
-	JLE  next
-	MOVQ $-1, AX
-	SHLQ CX, AX
-	NOTQ AX
-	KMOVW AX, K1 // the first min(CX, 16) lanes
-	VMOVAPS Z8, Z0
-	XORL AX, AX
-
-narrowTap:
-	MOVQ (R8)(AX*8), R15
-	VBROADCASTSS (R9)(AX*4), Z4
-	VFMADD231PS (R13)(R15*1), Z4, Z0
-	INCQ AX
-	CMPQ AX, R10
-	JLT  narrowTap
-	VMOVUPS Z0, K1, (R12)
-	ADDQ $64, R12
-	ADDQ $64, R13
-	SUBQ $16, CX
-	JMP  narrow
-
-next:
-	ADDQ DX, DI
-	ADDQ BX, SI
-	DECQ rows+64(FP)
-	JNZ  row
-	VZEROUPPER
-	RET
-
 // func depthwiseRowsAVX2(dst *float32, ldd int, src *float32, lds int, offsets *int, w *float32, taps, n, rows int, bias float32)
 TEXT ·depthwiseRowsAVX2(SB), NOSPLIT, $0-76
 	ARGS
@@ -149,6 +80,94 @@ narrowTap:
 	ADDQ $32, R13
 	SUBQ $8, CX
 	JMP  narrow
+
+next:
+	ADDQ DX, DI
+	ADDQ BX, SI
+	DECQ rows+64(FP)
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// The nine taps of a chunk: Y0..Y8 their weights, Y9 the bias.
+#define NINE(op) \
+	op(0, Y0); \
+	op(8, Y1); \
+	op(16, Y2); \
+	op(24, Y3); \
+	op(32, Y4); \
+	op(40, Y5); \
+	op(48, Y6); \
+	op(56, Y7); \
+	op(64, Y8)
+
+#define TAP1(t, w) \
+	MOVQ t(R8), R15; \
+	VFMADD231PS (R13)(R15*1), w, Y10
+
+#define TAP4(t, w) \
+	MOVQ t(R8), R15; \
+	VFMADD231PS (R13)(R15*1), w, Y10; \
+	VFMADD231PS 32(R13)(R15*1), w, Y11; \
+	VFMADD231PS 64(R13)(R15*1), w, Y12; \
+	VFMADD231PS 96(R13)(R15*1), w, Y13
+
+// func depthwiseRows9AVX2(dst *float32, ldd int, src *float32, lds int, offsets *int, w *float32, taps, n, rows int, bias float32)
+TEXT ·depthwiseRows9AVX2(SB), NOSPLIT, $0-76
+	ARGS
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
+	VBROADCASTSS 12(R9), Y3
+	VBROADCASTSS 16(R9), Y4
+	VBROADCASTSS 20(R9), Y5
+	VBROADCASTSS 24(R9), Y6
+	VBROADCASTSS 28(R9), Y7
+	VBROADCASTSS 32(R9), Y8
+	VBROADCASTSS bias+72(FP), Y9
+
+row:
+	MOVQ DI, R12
+	MOVQ SI, R13
+	MOVQ R11, CX
+
+wide:
+	CMPQ CX, $32
+	JLT  narrow
+	VMOVAPS Y9, Y10
+	VMOVAPS Y9, Y11
+	VMOVAPS Y9, Y12
+	VMOVAPS Y9, Y13
+	NINE(TAP4)
+	VMOVUPS Y10, (R12)
+	VMOVUPS Y11, 32(R12)
+	VMOVUPS Y12, 64(R12)
+	VMOVUPS Y13, 96(R12)
+	ADDQ $128, R12
+	ADDQ $128, R13
+	SUBQ $32, CX
+	JMP  wide
+
+narrow:
+	CMPQ CX, $8
+	JLT  last
+	VMOVAPS Y9, Y10
+	NINE(TAP1)
+	VMOVUPS Y10, (R12)
+	ADDQ $32, R12
+	ADDQ $32, R13
+	SUBQ $8, CX
+	JMP  narrow
+
+last:
+	TESTQ CX, CX
+	JEQ  next
+	VMOVQ CX, X14
+	VPBROADCASTD X14, Y14
+	VPCMPGTD ·vecLanes+0(SB), Y14, Y14 // the first CX lanes
+	VMOVAPS Y9, Y10
+	NINE(TAP1)
+	VMASKMOVPS Y10, Y14, (R12)
 
 next:
 	ADDQ DX, DI
