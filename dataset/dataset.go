@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -36,7 +35,7 @@ func (k Kind) String() string {
 // Options select a part of the data.
 type Options struct {
 	Split       string // train, test or valid: a subfolder, or the prefix of IDX files
-	Limit       int    // images or texts; 0 = all
+	Limit       int    // images, arrays or texts; 0 = all
 	ShuffleSeed uint64 // 0 = in order
 }
 
@@ -104,28 +103,32 @@ func (d *Data) choose(o Options) {
 	if o.Limit > 0 {
 		d.items = d.items[:min(o.Limit, len(d.items))]
 		d.arrays = d.arrays[:min(o.Limit, len(d.arrays))]
+		d.texts = d.texts[:min(o.Limit, len(d.texts))]
 	}
 }
 
 func (d *Data) openFolder(path string, o Options) error {
-	if o.Split != "" {
-		if sub := filepath.Join(path, o.Split); isDir(sub) {
-			path = sub
-			d.name += "/" + o.Split
-		}
+	split := o.Split
+	if sub := filepath.Join(path, split); split != "" && isDir(sub) {
+		path = sub
+		d.name += "/" + split
+		split = ""
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return fmt.Errorf("data: %w", err)
+	}
+	if idx := idxFiles(entries, split); idx != "" {
+		return d.openIDX(path, idx)
+	}
+	if split != "" {
+		return &fault.Usage{What: fmt.Sprintf("%s has no split %q: neither a subfolder nor IDX files of that name", path, split)}
 	}
 	switch {
 	case exists(filepath.Join(path, "labels.csv")):
 		return d.openLabelled(path)
 	case isDir(filepath.Join(path, "images")) && isDir(filepath.Join(path, "labels")):
 		return d.openYOLO(path)
-	}
-	if idx := idxFiles(entries, o.Split); idx != "" {
-		return d.openIDX(path, idx)
 	}
 	var images, folders, texts []string
 	for _, e := range entries {
@@ -144,8 +147,9 @@ func (d *Data) openFolder(path string, o Options) error {
 		for _, f := range images {
 			d.items = append(d.items, item{path: f, label: -1})
 		}
+	case len(splitsAmong(folders)) > 0:
+		return &fault.Usage{What: fmt.Sprintf("%s has parts: choose one with --split %s", path, strings.Join(splitsAmong(folders), " or "))}
 	case len(texts) > 0:
-		sort.Strings(texts)
 		for _, f := range texts {
 			if err := d.openText(f); err != nil {
 				return err
@@ -155,6 +159,17 @@ func (d *Data) openFolder(path string, o Options) error {
 		return d.openClassFolders(folders)
 	}
 	return nil
+}
+
+// splitsAmong returns the names of folders that are splits.
+func splitsAmong(folders []string) []string {
+	var found []string
+	for _, f := range folders {
+		if name := filepath.Base(f); name == "train" || name == "test" || name == "valid" {
+			found = append(found, name)
+		}
+	}
+	return found
 }
 
 func (d *Data) openFile(path string) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"image"
+	"image/color"
 	_ "image/gif" // decoders register themselves
 	_ "image/jpeg"
 	_ "image/png"
@@ -63,21 +64,29 @@ func FromImage(img image.Image) *RGB {
 		return fromYCbCr(src)
 	case *image.Gray:
 		return fromGray(src)
+	case *image.NRGBA:
+		return fromNRGBA(src)
 	}
 	b := img.Bounds()
 	out := &RGB{W: b.Dx(), H: b.Dy(), Pix: make([]byte, 3*b.Dx()*b.Dy())}
 	i := 0
-	nrgba, plain := img.(*image.NRGBA)
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {
-			if plain {
-				c := nrgba.NRGBAAt(x, y)
-				out.Pix[i], out.Pix[i+1], out.Pix[i+2] = c.R, c.G, c.B
-			} else {
-				r, g, b, _ := img.At(x, y).RGBA()
-				out.Pix[i], out.Pix[i+1], out.Pix[i+2] = byte(r>>8), byte(g>>8), byte(b>>8)
-			}
+			c := color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA)
+			out.Pix[i], out.Pix[i+1], out.Pix[i+2] = c.R, c.G, c.B
 			i += 3
+		}
+	}
+	return out
+}
+
+func fromNRGBA(src *image.NRGBA) *RGB {
+	b := src.Bounds()
+	out := &RGB{W: b.Dx(), H: b.Dy(), Pix: make([]byte, 0, 3*b.Dx()*b.Dy())}
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		row := src.Pix[src.PixOffset(b.Min.X, y):][:4*b.Dx()]
+		for ; len(row) > 0; row = row[4:] {
+			out.Pix = append(out.Pix, row[0], row[1], row[2])
 		}
 	}
 	return out

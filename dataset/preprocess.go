@@ -2,8 +2,10 @@ package dataset
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,10 +52,17 @@ func ParsePreprocess(b []byte) (*Preprocess, error) {
 	var p Preprocess
 	dec := json.NewDecoder(strings.NewReader(string(b)))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
+	err := dec.Decode(&p)
+	if err == nil && dec.More() {
+		err = errors.New("there is more after the object")
+	}
+	if err == nil {
+		err = p.check()
+	}
+	if err != nil {
 		return nil, fault.Formatf("pre-processing", "%v", err)
 	}
-	return &p, p.check()
+	return &p, nil
 }
 
 // ParsePreprocessFlag reads the command line's form: keys and values with commas between, a value may
@@ -88,6 +97,9 @@ func ParsePreprocessFlag(s string) (*Preprocess, error) {
 }
 
 func (p *Preprocess) set(key string, v []string) error {
+	if key != "mean" && key != "std" && key != "resize" && len(v) > 1 {
+		return fmt.Errorf("%s has one value, not %d", key, len(v))
+	}
 	var err error
 	switch key {
 	case "mean":
@@ -166,9 +178,9 @@ func (p *Preprocess) check() error {
 			return fmt.Errorf("mean and std have one number, or one for each of %d channels; not %d", p.Channels(), n)
 		}
 	}
-	for _, s := range append([]float64{p.Scale}, p.Std...) {
+	for _, s := range slices.Concat([]float64{p.Scale}, p.Std, p.Mean) {
 		if math.IsNaN(s) || math.IsInf(s, 0) {
-			return fmt.Errorf("std and scale must be finite")
+			return fmt.Errorf("mean, std and scale must be finite")
 		}
 	}
 	for _, s := range p.Std {

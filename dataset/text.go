@@ -28,9 +28,9 @@ func (d *Data) openText(path string) error {
 	case strings.HasSuffix(name, ".jsonl"):
 		parse = readJSONL
 	case strings.HasSuffix(name, ".csv"):
-		parse = func(r io.Reader) ([]text, error) { return readTable(r, ',') }
+		parse = readCSV
 	case strings.HasSuffix(name, ".tsv"):
-		parse = func(r io.Reader) ([]text, error) { return readTable(r, '\t') }
+		parse = readTSV
 	default:
 		d.texts = append(d.texts, text{path: path})
 		return nil
@@ -117,19 +117,38 @@ func readJSONL(r io.Reader) ([]text, error) {
 	}
 }
 
-// readTable reads rows with a text and a label column, found by the header: "text" or "sentence" (else the first
-// column), and "label" (else the last of several).
-func readTable(r io.Reader, comma rune) ([]text, error) {
+// readCSV reads a table with commas and quotes (RFC 4180).
+func readCSV(r io.Reader) ([]text, error) {
 	c := csv.NewReader(r)
-	c.Comma = comma
 	c.LazyQuotes = true
 	c.FieldsPerRecord = -1
 	rows, err := c.ReadAll()
 	if err != nil {
 		return nil, &fault.Format{Offset: -1, Where: "table", Why: err.Error()}
 	}
+	return tableTexts(rows), nil
+}
+
+// readTSV reads a table with tabs, in which quotes mean nothing.
+func readTSV(r io.Reader) ([]text, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var rows [][]string
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			rows = append(rows, strings.Split(line, "\t"))
+		}
+	}
+	return tableTexts(rows), nil
+}
+
+// tableTexts finds the text and the label column by the header: "text" or "sentence" (else the first
+// column), and "label" (else the last of several).
+func tableTexts(rows [][]string) []text {
 	if len(rows) == 0 {
-		return nil, nil
+		return nil
 	}
 	textCol, labelCol := 0, -1
 	if len(rows[0]) > 1 {
@@ -158,5 +177,5 @@ func readTable(r io.Reader, comma rune) ([]text, error) {
 		}
 		out = append(out, t)
 	}
-	return out, nil
+	return out
 }
