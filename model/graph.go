@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 
 	"github.com/dsk-toolkit/dsk/tensor"
 )
@@ -136,6 +137,8 @@ func (d Dim) String() string {
 	switch {
 	case d.N >= 0:
 		return strconv.Itoa(d.N)
+	case strings.HasPrefix(d.Sym, "="): // see IntValue
+		return d.Sym[1:]
 	case d.Sym != "":
 		return d.Sym
 	}
