@@ -41,6 +41,7 @@ type Options struct {
 	InputShapes map[string][]int
 	NoFuse      bool
 	Partial     bool
+	AnyOperator bool
 	Eval        func(n *model.Node, in []*tensor.Tensor) ([]*tensor.Tensor, error)
 	Supports    func(domain, op string) bool
 	Labels      []string
@@ -56,6 +57,7 @@ type Report struct {
 	Task         model.Task          `json:"task,omitempty"`
 	Parameters   int64               `json:"parameters"`
 	SourceBytes  int64               `json:"source_bytes"`
+	SourceNodes  int                 `json:"source_nodes,omitempty"` // of an ONNX graph
 	Warnings     []string            `json:"warnings,omitempty"`
 	ONNX         *onnx.Report        `json:"onnx,omitempty"`
 	Safetensors  *safetensors.Report `json:"safetensors,omitempty"`
@@ -88,11 +90,11 @@ func Open(ctx context.Context, path string, o Options) (*model.Model, *Report, e
 	switch format {
 	case FormatONNX:
 		m, r.ONNX, err = onnx.Import(ctx, path, onnx.Options{
-			InputShapes: o.InputShapes, NoFuse: o.NoFuse, Partial: o.Partial, Eval: o.Eval, Supports: o.Supports,
+			InputShapes: o.InputShapes, NoFuse: o.NoFuse, Partial: o.Partial, AnyOperator: o.AnyOperator, Eval: o.Eval, Supports: o.Supports,
 			Labels: o.Labels, Preprocess: o.Preprocess, Verify: o.Verify,
 		})
 		if err == nil {
-			r.Warnings = r.ONNX.Warnings
+			r.Warnings, r.SourceNodes = r.ONNX.Warnings, r.ONNX.SourceNodes
 		}
 	case FormatSafetensors:
 		if len(o.InputShapes) > 0 || o.Partial || o.Verify != "" || len(o.Labels) > 0 || len(o.Preprocess) > 0 {

@@ -26,6 +26,7 @@ type importer struct {
 
 	items      []fault.Item
 	bad        map[string]bool // values that are not supported or hang on one that is not
+	narrow     map[string]*narrow
 	nodes      int
 	parameters int64
 	statistics map[string]bool // source names of running means and variances
@@ -100,7 +101,7 @@ func (im *importer) unsupported(it fault.Item) { im.items = append(im.items, it)
 func (im *importer) addInit(name string, t *tensor.Tensor) {
 	im.graph.Init[name] = t
 	im.types[name] = model.TypeOf(t)
-	if len(t.Data) <= smallTensor {
+	if t.Data != nil && len(t.Data) <= smallTensor {
 		im.vals[name] = t
 	}
 }
@@ -218,7 +219,14 @@ func (im *importer) initializers(sc *scope, g *protoGraph) (map[string]bool, err
 			return nil, err
 		}
 		constant[p.name] = true
-		if t := im.constant(p, "initializer "+sc.path+p.name, &err); t != nil {
+		if n, e := im.src.narrow(p); n != nil || e != nil {
+			if e != nil {
+				return nil, e
+			}
+			im.narrow[name] = n
+			im.addInit(name, n.wide())
+			im.parameters += int64(n.count)
+		} else if t := im.constant(p, "initializer "+sc.path+p.name, &err); t != nil {
 			im.addInit(name, t)
 			im.countWeight(p.name, t)
 		} else if err != nil {

@@ -47,7 +47,7 @@ func (im *importer) node(sc *scope, p *protoNode, index int, out *[]*model.Node)
 	if im.nodes++; im.nodes > maxNodes {
 		return fault.Formatf("node "+l.path, "the graph has more than %d nodes", maxNodes)
 	}
-	bad := false
+	bad, odd := false, ""
 	for _, in := range p.inputs {
 		ours := ""
 		if in != "" {
@@ -57,6 +57,9 @@ func (im *importer) node(sc *scope, p *protoNode, index int, out *[]*model.Node)
 			}
 		}
 		bad = bad || im.bad[ours]
+		if n := im.narrow[ours]; n != nil && !readsNarrow[p.op] {
+			odd = "a constant of " + n.name()
+		}
 		l.inputs = append(l.inputs, ours)
 	}
 	for len(l.inputs) > 0 && l.inputs[len(l.inputs)-1] == "" {
@@ -66,9 +69,12 @@ func (im *importer) node(sc *scope, p *protoNode, index int, out *[]*model.Node)
 		return im.inline(l, p, fn)
 	}
 	before := len(im.bad)
-	odd, err := l.convertAttrs(p)
+	oddAttr, err := l.convertAttrs(p)
 	if err != nil {
 		return err
+	}
+	if oddAttr != "" {
+		odd = oddAttr
 	}
 	for _, o := range p.outputs {
 		ours := ""
@@ -95,7 +101,11 @@ func (im *importer) node(sc *scope, p *protoNode, index int, out *[]*model.Node)
 		im.unsupported(l.item(l.opName()+" with "+odd, ""))
 	}
 	if bad || !known || odd != "" || len(im.bad) > before {
-		l.spoil()
+		if im.opts.AnyOperator {
+			l.keep()
+		} else {
+			l.spoil()
+		}
 		return nil
 	}
 	if r := findRule(l.domain, l.op); r != nil {
@@ -128,7 +138,11 @@ func (l *lowering) spoil() {
 // reject lists the node as unsupported for a reason that a rule found.
 func (l *lowering) reject(what, hint string) error {
 	l.im.unsupported(l.item(what, hint))
-	l.spoil()
+	if l.im.opts.AnyOperator {
+		l.keep()
+	} else {
+		l.spoil()
+	}
 	return nil
 }
 
@@ -322,7 +336,7 @@ func (l *lowering) apply(op string, attrs model.Attrs, inputs ...string) string 
 // emit appends a node, unless an input of it is not to be had, and infers its outputs' types.
 func (l *lowering) emit(domain, op, name string, inputs, outputs []string, attrs model.Attrs) {
 	for _, in := range inputs {
-		if l.im.bad[in] {
+		if l.im.bad[in] && !l.im.opts.AnyOperator {
 			for _, o := range outputs {
 				l.im.bad[o] = true
 			}
@@ -436,6 +450,8 @@ func (l *lowering) scalar(what string, dt tensor.DType, v float64) (string, erro
 		tensor.View[float64](t)[0] = v
 	case tensor.F16:
 		tensor.View[uint16](t)[0] = float16.Fromfloat32(float32(v)).Bits()
+	case tensor.BF16:
+		tensor.View[uint16](t)[0] = uint16(math.Float32bits(float32(v)) >> 16)
 	case tensor.I32:
 		tensor.View[int32](t)[0] = int32(v)
 	case tensor.I64:

@@ -25,6 +25,9 @@ type Options struct {
 	NoFuse bool
 	// Partial leaves out the outputs that hang on something unsupported, instead of failing.
 	Partial bool
+	// AnyOperator keeps what is not supported in the graph, for looking at. Such a graph has
+	// types only as far as they are known, and is neither rewritten nor fit to run.
+	AnyOperator bool
 	// Eval computes nodes of constants for model.Rewrite; nil leaves most of them.
 	Eval func(n *model.Node, in []*tensor.Tensor) ([]*tensor.Tensor, error)
 	// Supports tells what the runtime can do; nil stands for all that the graph language has.
@@ -48,7 +51,8 @@ type Report struct {
 	Parameters  int64          `json:"parameters"`
 	// Rewrites counts what simplified and fused the graph.
 	Rewrites []model.RewriteCount `json:"rewrites,omitempty"`
-	// Dropped lists the outputs that Partial left out, Unsupported why.
+	// Dropped lists the outputs that Partial left out. Unsupported says why, or what
+	// AnyOperator let pass.
 	Dropped     []string     `json:"dropped,omitempty"`
 	Unsupported []fault.Item `json:"unsupported,omitempty"`
 	Warnings    []string     `json:"warnings,omitempty"`
@@ -118,8 +122,10 @@ func (r *Report) build(ctx context.Context, data []byte, o Options) (*model.Mode
 	if err != nil {
 		return nil, err
 	}
-	if err := r.finish(ctx, g, o); err != nil {
-		return nil, err
+	if !o.AnyOperator || len(r.Unsupported) == 0 {
+		if err := r.finish(ctx, g, o); err != nil {
+			return nil, err
+		}
 	}
 	eachNode(g, func(*model.Node) { r.Nodes++ })
 	m := &model.Model{Graph: g, Assets: map[string][]byte{}}
@@ -139,7 +145,7 @@ func (r *Report) lower(p *protoModel, o Options) (*model.Graph, error) {
 	im := &importer{
 		opts: o, src: &r.src, funcs: map[funcKey]*protoFunction{}, graph: &model.Graph{Init: map[string]*tensor.Tensor{}},
 		taken: map[string]int{}, types: map[string]model.Type{}, vals: map[string]*tensor.Tensor{},
-		syms: map[string][]model.Dim{}, bad: map[string]bool{}, statistics: map[string]bool{},
+		syms: map[string][]model.Dim{}, bad: map[string]bool{}, statistics: map[string]bool{}, narrow: map[string]*narrow{},
 	}
 	for _, f := range p.functions {
 		im.funcs[funcKey{f.domain, f.name, f.overload}] = f
@@ -193,6 +199,11 @@ func (r *Report) gaps(im *importer) error {
 	}
 	im.items = append(im.items, missing(im.graph, im.opts.Supports)...)
 	gaps := &fault.Unsupported{Kind: "operator", Items: collapse(im.items)}
+	if im.opts.AnyOperator {
+		r.Unsupported = gaps.Items
+		im.graph.Types = im.types
+		return nil
+	}
 	if !im.opts.Partial {
 		return gaps
 	}

@@ -177,6 +177,10 @@ func TestUnsupportedListsAll(t *testing.T) {
 	if len(m.Graph.Outputs) != 1 || m.Graph.Outputs[0].Name != "e" || len(r.Dropped) != 1 || r.Dropped[0] != "d" {
 		t.Errorf("partial: outputs %v, dropped %v", m.Graph.Outputs, r.Dropped)
 	}
+	m, r, err = importBytes(modelMsg(13, g), Options{AnyOperator: true})
+	if err != nil || len(m.Graph.Nodes) != 5 || len(r.Unsupported) != 4 {
+		t.Errorf("any operator: %v, %v, %v", err, m, r.Unsupported)
+	}
 	noNeg := func(_, op string) bool { return op != "Neg" }
 	if _, _, err = importBytes(modelMsg(13, g), Options{Partial: true, Supports: noNeg}); !errors.As(err, &u) || !strings.Contains(err.Error(), "Neg") {
 		t.Errorf("runtime without Neg: %v", err)

@@ -12,7 +12,11 @@ import (
 var rules map[string]rule
 
 // replaced are operators that opset 27 lacks and that rules translate to others.
-var replaced = map[string]bool{"Upsample": true, "Scatter": true, "Constant": true, "Affine": true, "ImageScaler": true}
+var replaced = map[string]bool{
+	"Upsample": true, "Scatter": true, "Constant": true, "Affine": true, "ImageScaler": true,
+	"SimplifiedLayerNormalization": true, "DFT": true, "STFT": true, "HannWindow": true, "HammingWindow": true,
+	"BlackmanWindow": true, "NegativeLogLikelihoodLoss": true, "SoftmaxCrossEntropyLoss": true,
+}
 
 func findRule(domain, op string) rule {
 	switch domain {
@@ -46,6 +50,7 @@ func init() {
 		"Softmax": lowerSoftmax, "LogSoftmax": lowerSoftmax, "Hardmax": lowerSoftmax,
 		// ops_norm.go
 		"BatchNormalization": lowerBatchNorm, "GroupNormalization": lowerGroupNorm,
+		"SimplifiedLayerNormalization": lowerSimplifiedNorm,
 		// ops_pool.go
 		"LpPool": lowerLp, "GlobalLpPool": lowerLp, "RoiAlign": lowerRoiAlign,
 		// ops_resize.go
@@ -54,7 +59,11 @@ func init() {
 		"RNN": lowerRNN, "LSTM": lowerRNN, "GRU": lowerRNN,
 		// ops_control.go
 		"Scan": lowerScan,
+		// ops_quant.go
+		"QuantizeLinear": lowerQuantAxis, "DequantizeLinear": lowerQuantAxis,
 		// ops_signal.go
-		"DFT": lowerDFT,
+		"DFT": lowerDFT, "STFT": lowerSTFT, "HannWindow": lowerWindow, "HammingWindow": lowerWindow, "BlackmanWindow": lowerWindow,
+		// ops_loss.go
+		"NegativeLogLikelihoodLoss": lowerNLLLoss, "SoftmaxCrossEntropyLoss": lowerCrossEntropy,
 	}
 }
