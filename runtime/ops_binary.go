@@ -112,6 +112,9 @@ func arithmetic(op string) Binder {
 		case tensor.F64:
 			return bindArith(b, floatPair[float64](b, op))
 		case tensor.F16, tensor.BF16:
+			if f := fastRow(op); f != nil && b.In[1].DType == dt {
+				return widened(func(b *Bind) (Run, error) { return bindRows(b, 1, f) })(b)
+			}
 			f := floatPair[float32](b, op)
 			if f == nil {
 				return nil, b.unsupportedType(dt)
@@ -293,8 +296,39 @@ func fastRow(op string) rowFunc[float32, float32] {
 		}
 	case "PRelu":
 		return preluRow
+	case "Max":
+		return extremeRow(kernels.Max, true)
+	case "Min":
+		return extremeRow(kernels.Min, false)
 	}
 	return nil
+}
+
+// extremeRow makes the row of Max or Min. The kernels do not let every NaN win, as ONNX
+// wants, so rows that may hold one (their sum is one) go element by element.
+func extremeRow(kernel func(dst, x, y []float32), largest bool) rowFunc[float32, float32] {
+	exact := pairRow(numberPair[float32]("Min"))
+	if largest {
+		exact = pairRow(numberPair[float32]("Max"))
+	}
+	return func(dst, x, y []float32, ix, iy int) {
+		n := len(dst)
+		if ix == 0 {
+			x, y, ix, iy = y, x, iy, ix
+		}
+		x, y = x[:(n-1)*ix+1], y[:(n-1)*iy+1]
+		sum := kernels.SumRow(x) + kernels.SumRow(y)
+		switch {
+		case sum != sum || ix == 0:
+			exact(dst, x, y, ix, iy)
+		case iy == 1:
+			kernel(dst, x, y)
+		case largest:
+			kernels.Activate(dst, x, kernels.Activation{Kind: kernels.ActClip, Alpha: y[0], Beta: float32(math.Inf(1))})
+		default:
+			kernels.Activate(dst, x, kernels.Activation{Kind: kernels.ActClip, Alpha: float32(math.Inf(-1)), Beta: y[0]})
+		}
+	}
 }
 
 func preluRow(dst, x, slope []float32, ix, iy int) {
@@ -390,6 +424,7 @@ func variadic(op string) Binder {
 			if err != nil {
 				return nil, err
 			}
+			b.scratch = append(b.scratch, pair.scratch...)
 			runs = append(runs, run)
 		}
 		return func() error {
@@ -476,7 +511,7 @@ func powRow(dst, x, y []float32, ix, iy int) {
 			}
 			return
 		case 0.5:
-			sqrt32(dst, x)
+			kernels.Sqrt(dst, x)
 			return
 		case -1:
 			for i, v := range x {

@@ -280,7 +280,16 @@ func bindClip(b *Bind) (Run, error) {
 	}
 	switch dt := b.In[0].DType; dt {
 	case tensor.F32:
-		return clip(b, float32(math.Inf(-1)), float32(math.Inf(1))), nil
+		return mapSlices(b, 1, func(dst, x []float32) {
+			a := kernels.Activation{Kind: kernels.ActClip, Alpha: float32(math.Inf(-1)), Beta: float32(math.Inf(1))}
+			if b.Has(1) {
+				a.Alpha = b.In[1].F32()[0]
+			}
+			if b.Has(2) {
+				a.Beta = b.In[2].F32()[0]
+			}
+			kernels.Activate(dst, x, a)
+		}), nil
 	case tensor.F64:
 		return clip(b, math.Inf(-1), math.Inf(1)), nil
 	case tensor.F16, tensor.BF16:

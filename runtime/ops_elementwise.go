@@ -26,7 +26,7 @@ var _ = register("", operands(1, map[string]Binder{
 	"Ceil":            floatFunc(math.Ceil),
 	"Cos":             floatFunc(math.Cos),
 	"Cosh":            floatFunc(math.Cosh),
-	"Erf":             floatFunc(math.Erf),
+	"Erf":             floatFunc32(math.Erf, kernels.Erf),
 	"Floor":           floatFunc(math.Floor),
 	"Log":             floatFunc(math.Log),
 	"Reciprocal":      floatFunc(func(x float64) float64 { return 1 / x }),
@@ -36,8 +36,8 @@ var _ = register("", operands(1, map[string]Binder{
 	"Softplus":        floatFunc(softplus),
 	"Softsign":        floatFunc(func(x float64) float64 { return x / (1 + math.Abs(x)) }),
 	"Tan":             floatFunc(math.Tan),
-	"Mish":            floatFunc(func(x float64) float64 { return x * math.Tanh(softplus(x)) }),
-	"Sqrt":            floatFunc32(math.Sqrt, sqrt32),
+	"Mish":            floatFunc32(func(x float64) float64 { return x * math.Tanh(softplus(x)) }, mish32),
+	"Sqrt":            floatFunc32(math.Sqrt, kernels.Sqrt),
 	"Exp":             floatFunc32(math.Exp, kernels.Exp),
 	"Sigmoid":         activation(sigmoid, kernels.ActSigmoid),
 	"Tanh":            activation(math.Tanh, kernels.ActTanh),
@@ -59,9 +59,20 @@ func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.
 
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
-func sqrt32(dst, x []float32) {
-	for i, v := range x {
-		dst[i] = float32(math.Sqrt(float64(v)))
+// mish32 is x tanh(ln(1 + e)) with e = exp(x), which is x (e^2 + 2e) / (e^2 + 2e + 2).
+func mish32(dst, x []float32) {
+	var block [256]float32
+	for len(x) > 0 {
+		e := block[:min(len(x), len(block))]
+		for i, v := range x[:len(e)] {
+			e[i] = min(v, 20) // from there on the factor is 1 in float32
+		}
+		kernels.Exp(e, e)
+		for i, v := range e {
+			n := float32(v*v) + 2*v
+			dst[i] = x[i] * (n / (n + 2))
+		}
+		dst, x = dst[len(e):], x[len(e):]
 	}
 }
 
@@ -95,6 +106,9 @@ func bindFloat(b *Bind, f func(float64) float64, f32 func(dst, x []float32)) (Ru
 	case tensor.F64:
 		return mapElements(b, 40, f), nil
 	case tensor.F16, tensor.BF16:
+		if f32 != nil {
+			return widened(func(b *Bind) (Run, error) { return mapSlices(b, 8, f32), nil })(b)
+		}
 		h := halfOf(dt)
 		return mapElements(b, 40, func(u uint16) uint16 { return h.to(float32(f(float64(h.from(u))))) }), nil
 	}

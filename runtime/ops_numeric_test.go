@@ -104,8 +104,10 @@ func TestPoolGivesTheSameBits(t *testing.T) {
 
 func TestReduceAnyAxes(t *testing.T) {
 	ops := map[string]func(v []float64) float64{
-		"ReduceSum":  func(v []float64) float64 { return fold(v, 0, func(a, x float64) float64 { return a + x }) },
-		"ReduceMean": func(v []float64) float64 { return fold(v, 0, func(a, x float64) float64 { return a + x }) / float64(len(v)) },
+		"ReduceSum": func(v []float64) float64 { return fold(v, 0, func(a, x float64) float64 { return a + x }) },
+		"ReduceMean": func(v []float64) float64 {
+			return fold(v, 0, func(a, x float64) float64 { return a + x }) / float64(len(v))
+		},
 		"ReduceProd": func(v []float64) float64 { return fold(v, 1, func(a, x float64) float64 { return a * x }) },
 		"ReduceMax":  slices.Max[[]float64],
 		"ReduceMin":  slices.Min[[]float64],

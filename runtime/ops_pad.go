@@ -140,6 +140,7 @@ func indexed[T tensor.Element](b *Bind, index [][]int) Run {
 	last, cols := index[rank-1], out.Shape[rank-1]
 	return simple(b.split(product(out.Shape[:rank-1]), 1, cols, func(_, lo, hi int) {
 		dst, src := tensor.View[T](out), tensor.View[T](in)
+		before := -1
 		for r := lo; r < hi; r++ {
 			at, q := 0, r
 			for a := rank - 2; a >= 0; a-- {
@@ -147,6 +148,11 @@ func indexed[T tensor.Element](b *Bind, index [][]int) Run {
 				q /= out.Shape[a]
 			}
 			row := dst[r*cols : (r+1)*cols]
+			if at == before {
+				copy(row, dst[(r-1)*cols:])
+				continue
+			}
+			before = at
 			for i, x := range last {
 				row[i] = src[at+x]
 			}

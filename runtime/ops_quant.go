@@ -132,9 +132,13 @@ func quantizeTo[T tensor.Element, Q int8 | uint8 | int16 | uint16](b *Bind, s *s
 			k, step, n := s.at(lo)
 			n = min(n, hi-lo)
 			d := dst[lo : lo+n]
-			for i, v := range src[lo : lo+n] {
-				d[i] = Q(saturate(load(v)/s.scale[k], s.zero[k], low, high))
-				k += step
+			if f, ok := any(src[lo : lo+n]).([]float32); ok {
+				quantizeRow(d, f, s.scale[k:], s.zero[k:], step, float32(low), float32(high))
+			} else {
+				for i, v := range src[lo : lo+n] {
+					d[i] = Q(saturate(load(v)/s.scale[k], s.zero[k], low, high))
+					k += step
+				}
 			}
 			lo += n
 		}
@@ -146,13 +150,28 @@ func quantizeTo[T tensor.Element, Q int8 | uint8 | int16 | uint16](b *Bind, s *s
 	}
 }
 
-// saturate returns round(v) + zero within [low, high]; low for a NaN.
-func saturate(v, zero float32, low, high float64) int {
-	r := math.RoundToEven(float64(v)) + float64(zero)
-	if !(r > low) {
-		return int(low)
+// quantizeRow is the F32 form: adding 1.5 x 2^23 rounds a small number to an integer, half to even.
+// A NaN gives the zero point.
+func quantizeRow[Q int8 | uint8 | int16 | uint16](dst []Q, x, scale, zero []float32, step int, low, high float32) {
+	const round = 3 << 22
+	k := 0
+	for i, v := range x {
+		z := zero[k]
+		v = min(max(v/scale[k], low-z), high-z)
+		if v != v {
+			v = 0
+		}
+		dst[i] = Q(int32(math.Float32bits(v+round)-math.Float32bits(round)) + int32(z))
+		k += step
 	}
-	return int(min(r, high))
+}
+
+// saturate returns round(v) + zero within [low, high]; zero for a NaN.
+func saturate(v, zero float32, low, high float64) int {
+	if v != v {
+		v = 0
+	}
+	return int(min(max(math.RoundToEven(float64(v))+float64(zero), low), high))
 }
 
 // bindDequantize binds y = (x - zero) * scale.
@@ -194,6 +213,14 @@ func dequantizeTo[Q integer, T tensor.Element](b *Bind, s *scales, store func(fl
 			k, step, n := s.at(lo)
 			n = min(n, hi-lo)
 			d := dst[lo : lo+n]
+			if f, ok := any(d).([]float32); ok && in.DType != tensor.I32 {
+				for i, q := range src[lo : lo+n] {
+					f[i] = (float32(q) - s.zero[k]) * s.scale[k]
+					k += step
+				}
+				lo += n
+				continue
+			}
 			for i, q := range src[lo : lo+n] {
 				// In float64 the difference is exact for I32 too.
 				d[i] = store(float32((float64(q) - float64(s.zero[k])) * float64(s.scale[k])))

@@ -3,6 +3,7 @@ package runtime
 import (
 	"math"
 
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -183,32 +184,56 @@ func foldGroup[T tensor.Element](kind foldKind, v, peak []float64, g groups, src
 	for _, off := range g.reduced {
 		if len(v) == 1 && g.step == 1 {
 			row := src[at+off : at+off+g.run]
-			if f, ok := any(row).([]float32); ok && (kind == sumFold || kind == meanFold) {
-				v[0] += sum32(f)
-				continue
+			if f, ok := any(row).([]float32); !ok || !foldRow32(kind, &v[0], f) {
+				foldRow(kind, &v[0], peak[0], row, load)
 			}
-			foldRow(kind, &v[0], peak[0], row, load)
 			continue
 		}
 		for r := range g.run {
-			foldColumns(kind, v, peak, src[at+off+r*g.step:][:len(v)], load)
+			row := src[at+off+r*g.step:][:len(v)]
+			if f, ok := any(row).([]float32); !ok || !foldColumns32(kind, v, f) {
+				foldColumns(kind, v, peak, row, load)
+			}
 		}
 	}
 }
 
-// sum32 sums in four chains.
-func sum32(x []float32) float64 {
-	var a, b, c, d float64
-	for ; len(x) >= 4; x = x[4:] {
-		a += float64(x[0])
-		b += float64(x[1])
-		c += float64(x[2])
-		d += float64(x[3])
+// foldRow32 is foldRow for the kinds that have an F32 kernel.
+func foldRow32(kind foldKind, v *float64, x []float32) bool {
+	switch kind {
+	case sumFold, meanFold, logSumFold:
+		for len(x) > 0 { // blocks keep the rounding of F32 sums small
+			n := min(len(x), columns)
+			*v += float64(kernels.SumRow(x[:n]))
+			x = x[n:]
+		}
+		return true
+	case maxFold:
+		if len(x) > 0 && !math.IsNaN(float64(kernels.SumRow(x))) { // without a NaN in x
+			*v = max(*v, float64(kernels.MaxRow(x)))
+			return true
+		}
 	}
-	for _, v := range x {
-		a += float64(v)
+	return false
+}
+
+// foldColumns32 is foldColumns for the kinds that F32 has a loop of its own for.
+func foldColumns32(kind foldKind, v []float64, x []float32) bool {
+	switch kind {
+	case sumFold, meanFold, logSumFold:
+		for j, e := range x {
+			v[j] += float64(e)
+		}
+		return true
+	case maxFold:
+		for j, e := range x {
+			if f := float64(e); f > v[j] || f != f {
+				v[j] = f
+			}
+		}
+		return true
 	}
-	return a + b + (c + d)
+	return false
 }
 
 func start(kind foldKind) float64 {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"math"
+	"slices"
 
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -302,6 +303,9 @@ func bindInterpolate(b *Bind, axes []resizing, f filter, crop bool) (Run, error)
 	if len(work) == 0 {
 		work = []int{len(axes) - 1}
 	}
+	if last := axes[work[len(work)-1]]; last.out > last.in {
+		slices.Reverse(work) // the inner axis, the slowest, while there is less to do
+	}
 	for i, a := range work {
 		t := f.taps(axes[a])
 		outer, inner := product(shape[:a]), product(shape[a+1:])
@@ -332,6 +336,10 @@ func (b *Bind) resample(dst, src *tensor.Tensor, t taps, outer, in, out, inner i
 			y, x := dst.F32(), src.F32()
 			for o := lo; o < hi; o++ {
 				row := x[o*in : (o+1)*in]
+				if t.n == 2 {
+					interpolateRow(y[o*out:(o+1)*out], row, t)
+					continue
+				}
 				for i := range out {
 					var sum float32
 					w := t.weight[i*t.n : (i+1)*t.n]
@@ -359,6 +367,14 @@ func (b *Bind) resample(dst, src *tensor.Tensor, t taps, outer, in, out, inner i
 			}
 		}
 	})
+}
+
+// interpolateRow is the case of two taps.
+func interpolateRow(dst, src []float32, t taps) {
+	for i := range dst {
+		at, w := t.index[2*i:2*i+2], t.weight[2*i:2*i+2]
+		dst[i] = float32(w[0]*src[at[0]]) + float32(w[1]*src[at[1]])
+	}
 }
 
 // throughF32 serves an integer operand with an F32 binder; the result is cut off as Cast does.

@@ -26,7 +26,7 @@ func bindSoftmax(b *Bind, logarithm bool) (Run, error) {
 	case dt == tensor.F32 && l.inner == 1:
 		row := kernels.SoftmaxRow
 		if logarithm {
-			row = logSoftmaxRow
+			row = kernels.LogSoftmaxRow
 		}
 		return simple(b.split(l.outer, 1, 8*l.n, func(_, lo, hi int) {
 			dst, src := out.F32(), in.F32()
@@ -34,6 +34,8 @@ func bindSoftmax(b *Bind, logarithm bool) (Run, error) {
 				row(dst[i*l.n:(i+1)*l.n], src[i*l.n:(i+1)*l.n])
 			}
 		})), nil
+	case dt == tensor.F32 && !logarithm && l.n > 0:
+		return softmaxColumns(b, l), nil
 	case dt == tensor.F32:
 		return softmaxLanes(b, l, logarithm, func(v float32) float64 { return float64(v) }, func(v float64) float32 { return float32(v) }), nil
 	case dt == tensor.F64:
@@ -46,19 +48,36 @@ func bindSoftmax(b *Bind, logarithm bool) (Run, error) {
 	return nil, b.unsupportedType(in.DType)
 }
 
-func logSoftmaxRow(dst, x []float32) {
-	m := float32(math.Inf(-1))
-	for _, v := range x {
-		m = max(m, v)
-	}
-	var sum float64
-	for _, v := range x {
-		sum += math.Exp(float64(v - m))
-	}
-	s := float32(math.Log(sum))
-	for i, v := range x {
-		dst[i] = v - m - s
-	}
+// softmaxColumns is Softmax over the first axis of n x inner blocks, on F32: rows are added up as vectors.
+func softmaxColumns(b *Bind, l lanes) Run {
+	in, out := b.In[0], b.Out[0]
+	acc := b.Scratch(b.parts() * 2 * columns * 4)
+	blocks := (l.inner + columns - 1) / columns
+	return simple(b.split(l.outer*blocks, 1, 8*l.n*min(l.inner, columns), func(part, lo, hi int) {
+		dst, src := out.F32(), in.F32()
+		scratch := acc.F32()[part*2*columns:][:2*columns]
+		for i := lo; i < hi; i++ {
+			c0 := i % blocks * columns
+			n := min(columns, l.inner-c0)
+			at := i/blocks*l.n*l.inner + c0
+			peak, sum := scratch[:n], scratch[columns:][:n]
+			copy(peak, src[at:at+n])
+			for r := 1; r < l.n; r++ {
+				kernels.Max(peak, peak, src[at+r*l.inner:][:n])
+			}
+			clear(sum)
+			for r := range l.n {
+				row := dst[at+r*l.inner:][:n]
+				kernels.Sub(row, src[at+r*l.inner:][:n], peak)
+				kernels.Exp(row, row)
+				kernels.Add(sum, sum, row)
+			}
+			for r := range l.n {
+				row := dst[at+r*l.inner:][:n]
+				kernels.Div(row, row, sum)
+			}
+		}
+	}))
 }
 
 // softmaxLanes takes columns of neighbouring lanes together, so that memory is read in rows.

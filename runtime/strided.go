@@ -15,8 +15,9 @@ type strided struct {
 	src, dst []int // strides in elements
 	srcAt    int   // offset of the first element
 	dstAt    int
-	rows     int  // product of the axes before those that one inner loop does
 	blocked  bool // the inner loop does two axes: a matrix transpose
+	bands    int  // of tile rows that such a matrix has, else 1
+	units    int  // bands of all matrices, or rows: what the pool shares out
 }
 
 // newStrided prepares a copy of dims elements. Strides may be negative, those of src zero.
@@ -51,11 +52,13 @@ func newStrided(size int, dims, src, dst []int, srcAt, dstAt int) *strided {
 			}
 		}
 	}
+	c.bands = 1
 	outer := n - 1
 	if c.blocked {
 		outer = n - 2
+		c.bands = (c.dims[n-2] + tile - 1) / tile
 	}
-	c.rows = product(c.dims[:outer])
+	c.units = product(c.dims[:outer]) * c.bands
 	return c
 }
 
@@ -68,28 +71,27 @@ func (c *strided) moveAxis(from, to int) {
 
 // bindStrided makes the function that copies in to out, over the pool if that is worth it.
 func (b *Bind) bindStrided(c *strided, out, in *tensor.Tensor) func() {
-	per := c.dims[len(c.dims)-1]
+	cost := c.dims[len(c.dims)-1] * c.size / 16
 	if c.blocked {
-		per *= c.dims[len(c.dims)-2]
+		cost = c.dims[len(c.dims)-1] * tile
 	}
-	cost := max(1, per*c.size/16)
-	return b.split(c.rows, 1, cost, func(_, lo, hi int) { c.copyRows(out.Data, in.Data, lo, hi) })
+	return b.split(c.units, 1, max(1, cost), func(_, lo, hi int) { c.copyUnits(out.Data, in.Data, lo, hi) })
 }
 
-// copyRows copies outer rows [lo, hi).
-func (c *strided) copyRows(dst, src []byte, lo, hi int) {
+// copyUnits copies units [lo, hi).
+func (c *strided) copyUnits(dst, src []byte, lo, hi int) {
 	if len(dst) == 0 || product(c.dims) == 0 {
 		return
 	}
 	switch c.size {
 	case 1:
-		copyRows(c, dst, src, lo, hi)
+		copyUnits(c, dst, src, lo, hi)
 	case 2:
-		copyRows(c, as[uint16](dst), as[uint16](src), lo, hi)
+		copyUnits(c, as[uint16](dst), as[uint16](src), lo, hi)
 	case 4:
-		copyRows(c, as[uint32](dst), as[uint32](src), lo, hi)
+		copyUnits(c, as[uint32](dst), as[uint32](src), lo, hi)
 	default:
-		copyRows(c, as[uint64](dst), as[uint64](src), lo, hi)
+		copyUnits(c, as[uint64](dst), as[uint64](src), lo, hi)
 	}
 }
 
@@ -99,7 +101,7 @@ func as[T uint16 | uint32 | uint64](b []byte) []T {
 	return tensor.View[T](&t)
 }
 
-func copyRows[T uint8 | uint16 | uint32 | uint64](c *strided, dst, src []T, lo, hi int) {
+func copyUnits[T uint8 | uint16 | uint32 | uint64](c *strided, dst, src []T, lo, hi int) {
 	n := len(c.dims)
 	outer := n - 1
 	if c.blocked {
@@ -107,15 +109,20 @@ func copyRows[T uint8 | uint16 | uint32 | uint64](c *strided, dst, src []T, lo, 
 	}
 	var idx [maxRank]int
 	s, d := c.srcAt, c.dstAt
-	for r, a := lo, outer-1; a >= 0; a-- {
+	for r, a := lo/c.bands, outer-1; a >= 0; a-- {
 		idx[a] = r % c.dims[a]
 		r /= c.dims[a]
 		s += idx[a] * c.src[a]
 		d += idx[a] * c.dst[a]
 	}
-	for r := lo; r < hi; r++ {
+	for u := lo; u < hi; u++ {
 		if c.blocked {
-			transposeTile(dst, src, d, s, c.dims[n-2], c.dims[n-1], c.dst[n-2], c.src[n-1])
+			band := u % c.bands
+			r0 := band * tile
+			transposeBand(dst, src, d, s, r0, min(r0+tile, c.dims[n-2]), c.dims[n-1], c.dst[n-2], c.src[n-1])
+			if band < c.bands-1 {
+				continue
+			}
 		} else {
 			copyRow(dst, src, d, s, c.dims[n-1], c.dst[n-1], c.src[n-1])
 		}
@@ -161,21 +168,21 @@ func fillSlice[T any](dst []T, v T) {
 	}
 }
 
-// transposeTile copies a rows x cols matrix whose source is contiguous along rows and whose
-// destination is contiguous along cols, in tiles that stay in the first-level cache.
-func transposeTile[T uint8 | uint16 | uint32 | uint64](dst, src []T, d, s, rows, cols, dstep, sstep int) {
-	const tile = 16
-	for r0 := 0; r0 < rows; r0 += tile {
-		r1 := min(r0+tile, rows)
-		for c0 := 0; c0 < cols; c0 += tile {
-			c1 := min(c0+tile, cols)
-			for r := r0; r < r1; r++ {
-				out := dst[d+r*dstep+c0 : d+r*dstep+c1]
-				at := s + r + c0*sstep
-				for i := range out {
-					out[i] = src[at]
-					at += sstep
-				}
+// tile is the side of the squares in which matrices are transposed, so that the lines which
+// they read stay in the first-level cache.
+const tile = 16
+
+// transposeBand copies rows [r0, r1) of a matrix whose source is contiguous along rows and whose
+// destination is contiguous along cols.
+func transposeBand[T uint8 | uint16 | uint32 | uint64](dst, src []T, d, s, r0, r1, cols, dstep, sstep int) {
+	for c0 := 0; c0 < cols; c0 += tile {
+		c1 := min(c0+tile, cols)
+		for r := r0; r < r1; r++ {
+			out := dst[d+r*dstep+c0 : d+r*dstep+c1]
+			at := s + r + c0*sstep
+			for i := range out {
+				out[i] = src[at]
+				at += sstep
 			}
 		}
 	}
