@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/x448/float16"
+
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -317,10 +319,13 @@ func (r *rewriter) constant(name string) *tensor.Tensor {
 	return nil
 }
 
-// floatConst returns the elements of a constant F32 or F64 tensor.
+// real reports whether dt is a type that products are computed in or from: F32, F16 or BF16.
+func real(dt tensor.DType) bool { return dt == tensor.F32 || dt == tensor.F16 || dt == tensor.BF16 }
+
+// floatConst returns the elements of a constant F32, F16 or BF16 tensor.
 func (r *rewriter) floatConst(name string) ([]float64, bool) {
 	t := r.constant(name)
-	if t == nil || t.DType != tensor.F32 && t.DType != tensor.F64 {
+	if t == nil || !real(t.DType) {
 		return nil, false
 	}
 	return floatsOf(t)
@@ -431,30 +436,54 @@ func (r *rewriter) addInit(base, key string, t func() (*tensor.Tensor, error)) (
 	return name, nil
 }
 
-// addFloats adds a constant F32 tensor, rounding from float64.
-func (r *rewriter) addFloats(base string, v []float64, shape ...int) string {
-	name, _ := r.addInit(base, "", func() (*tensor.Tensor, error) { return newFloats(v, shape...), nil })
+// addFloats adds a constant tensor of a real type, rounding from float64.
+func (r *rewriter) addFloats(base string, dt tensor.DType, v []float64, shape ...int) string {
+	name, _ := r.addInit(base, "", func() (*tensor.Tensor, error) { return newFloats(dt, v, shape...), nil })
 	return name
 }
 
-func newFloats(v []float64, shape ...int) *tensor.Tensor {
-	t := tensor.New(tensor.F32, shape...)
-	for i, x := range v {
-		t.F32()[i] = float32(x)
-	}
+func newFloats(dt tensor.DType, v []float64, shape ...int) *tensor.Tensor {
+	t := tensor.New(dt, shape...)
+	putFloats(t, v)
 	return t
 }
 
-// scaled returns w, of F32, with element i multiplied by scale[index(i)] in float64.
+// putFloats rounds v to the elements of t, of a real type.
+func putFloats(t *tensor.Tensor, v []float64) {
+	switch t.DType {
+	case tensor.F32:
+		for i, x := range v {
+			t.F32()[i] = float32(x)
+		}
+	case tensor.F16:
+		d := tensor.View[uint16](t)
+		for i, x := range v {
+			d[i] = float16.Fromfloat32(float32(x)).Bits()
+		}
+	case tensor.BF16:
+		d := tensor.View[uint16](t)
+		for i, x := range v {
+			b := math.Float32bits(float32(x))
+			d[i] = uint16((b + 0x7fff + b>>16&1) >> 16) // to the nearest, ties to even
+		}
+	}
+}
+
+// scaled returns w, of a real type, with element i multiplied by scale[index(i)] in float64.
 func scaled(w *tensor.Tensor, scale []float64, index func(i int) int) *tensor.Tensor {
-	return tensor.Computed(w.Shape, func(dst []float32) error {
+	return tensor.Deferred(w.DType, w.Shape, tensor.RowMajor, nil, func(dst []byte) error {
 		src, err := w.Loaded()
 		if err != nil {
 			return err
 		}
-		for i, x := range src.F32() {
-			dst[i] = float32(float64(x) * scale[index(i)])
+		v, ok := floatsOf(src)
+		if !ok {
+			return fmt.Errorf("%v has no float elements", w)
 		}
+		for i := range v {
+			v[i] = float64(v[i] * scale[index(i)])
+		}
+		copy(dst, newFloats(w.DType, v, w.Shape...).Data)
 		return nil
 	})
 }

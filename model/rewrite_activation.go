@@ -3,8 +3,6 @@ package model
 import (
 	"math"
 	"slices"
-
-	"github.com/dsk-toolkit/dsk/tensor"
 )
 
 // poly holds the coefficients of a polynomial in x, the constant one first.
@@ -314,7 +312,7 @@ func (r *rewriter) activations() (int, error) {
 
 // fusedActivation returns the name and parameters of the activation that a node is, or ActNone.
 func (r *rewriter) fusedActivation(n *Node) (string, []float32) {
-	if n.Domain != "" || r.typeOf(n.Outputs[0]).DType != tensor.F32 {
+	if n.Domain != "" || !real(r.typeOf(n.Outputs[0]).DType) {
 		return ActNone, nil
 	}
 	switch n.Op {

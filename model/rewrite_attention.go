@@ -64,7 +64,7 @@ func (r *rewriter) attentionChain(n *Node) bool {
 	}
 	prod, scale := m.scaleOf(scores)
 	qk := m.take(prod, "MatMul", 1)
-	if qk == nil || r.typeOf(prod).DType != tensor.F32 || len(r.typeOf(prod).Shape) != rank {
+	if qk == nil || !real(r.typeOf(prod).DType) || len(r.typeOf(prod).Shape) != rank {
 		return false
 	}
 	// Exporters may split the scale into factors of Q and K.
@@ -173,7 +173,7 @@ func clash(a, b Dim) bool {
 func (r *rewriter) fitsMask(name string, scores Type) bool {
 	t := r.typeOf(name)
 	off := len(scores.Shape) - len(t.Shape)
-	if t.DType != tensor.F32 || len(t.Shape) < 2 || off < 0 {
+	if t.DType != scores.DType || len(t.Shape) < 2 || off < 0 {
 		return false
 	}
 	for i, d := range t.Shape {

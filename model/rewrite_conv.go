@@ -12,7 +12,7 @@ import (
 // has and to which of them element i belongs.
 func (r *rewriter) outRows(n *Node) (w *tensor.Tensor, channels int, row func(i int) int) {
 	w = r.constant(n.In(1))
-	if w == nil || !w.DType.IsFloat() || len(w.Shape) < 2 || r.typeOf(n.In(0)).DType != tensor.F32 || w.Len() == 0 {
+	if w == nil || !real(w.DType) || len(w.Shape) < 2 || !real(r.typeOf(n.In(0)).DType) || w.Len() == 0 {
 		return nil, 0, nil
 	}
 	switch {
@@ -56,7 +56,8 @@ func (r *rewriter) affine(root, n *Node, scale, shift []float64) bool {
 		f.Inputs = append(f.Inputs, "")
 	}
 	if scale != nil {
-		if w.DType != tensor.F32 {
+		// A weight that is narrower than its operand must not lose more to rounding.
+		if w.DType != r.typeOf(n.In(0)).DType {
 			return false
 		}
 		name, err := r.addInit(n.In(1)+".scaled", "", func() (*tensor.Tensor, error) { return scaled(w, scale, row), nil })
@@ -65,7 +66,7 @@ func (r *rewriter) affine(root, n *Node, scale, shift []float64) bool {
 		}
 		f.Inputs[1] = name
 	}
-	f.Inputs[2] = r.addFloats(n.Outputs[0]+".bias", bias, channels)
+	f.Inputs[2] = r.addFloats(n.Outputs[0]+".bias", r.typeOf(n.In(0)).DType, bias, channels)
 	r.replace([]*Node{root, n}, f)
 	return true
 }
@@ -83,10 +84,11 @@ func (r *rewriter) affineNorm(root, n *Node, scale, shift []float64) bool {
 		}
 		bias[i] += shift[i]
 	}
+	dt := r.constant(n.In(1)).DType
 	f := n.Clone()
 	f.Outputs = root.Outputs[:1]
-	f.Inputs[1] = r.addFloats(n.Outputs[0]+".scale", old, len(old))
-	f.Inputs[2] = r.addFloats(n.Outputs[0]+".bias", bias, len(bias))
+	f.Inputs[1] = r.addFloats(n.Outputs[0]+".scale", dt, old, len(old))
+	f.Inputs[2] = r.addFloats(n.Outputs[0]+".bias", dt, bias, len(bias))
 	r.replace([]*Node{root, n}, f)
 	return true
 }
@@ -157,7 +159,7 @@ func (r *rewriter) channelConstants() (int, error) {
 		apply := r.affine
 		_, channels, _ := r.outRows(m)
 		if m.Is("", "BatchNormalization") && m.Int("training_mode", 0) == 0 && len(m.Outputs) == 1 {
-			if t := r.constant(m.In(1)); t != nil && t.DType == tensor.F32 && r.typeOf(x).DType == tensor.F32 {
+			if t := r.constant(m.In(1)); t != nil && real(t.DType) && r.typeOf(x).DType == t.DType {
 				apply, channels = r.affineNorm, t.Len()
 			}
 		}
@@ -194,7 +196,7 @@ func (r *rewriter) channelConstants() (int, error) {
 // it broadcasts to without changing the shape.
 func (r *rewriter) perChannel(m *Node, c string, channels int, x, out Type) ([]float64, bool) {
 	t := r.constant(c)
-	if t == nil || t.DType != tensor.F32 || channels == 0 || x.Shape == nil || len(x.Shape) != len(out.Shape) {
+	if t == nil || !real(t.DType) || channels == 0 || x.Shape == nil || len(x.Shape) != len(out.Shape) {
 		return nil, false
 	}
 	rank := len(x.Shape)
@@ -297,12 +299,12 @@ func (r *rewriter) paddings() (int, error) {
 func (r *rewriter) conv() (int, error) {
 	count := 0
 	err := r.live(func(n *Node) error {
-		if !n.Is("", "Conv") || r.typeOf(n.In(0)).DType != tensor.F32 {
+		if !n.Is("", "Conv") || !real(r.typeOf(n.In(0)).DType) {
 			return nil
 		}
 		w := r.constant(n.In(1))
 		x := r.typeOf(n.In(0)).Shape
-		if w == nil || w.DType != tensor.F32 || len(w.Shape) < 3 || len(w.Shape) > 5 || len(x) != len(w.Shape) {
+		if w == nil || w.DType != r.typeOf(n.In(0)).DType || len(w.Shape) < 3 || len(w.Shape) > 5 || len(x) != len(w.Shape) {
 			return nil
 		}
 		if b := n.In(2); b != "" && r.constant(b) == nil {

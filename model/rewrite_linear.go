@@ -6,30 +6,31 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// becomesLinear reports whether a node is a product of an F32 value with a matrix in the
+// becomesLinear reports whether a node is a product of a value with a matrix in the
 // place where a weight stands.
 func (r *rewriter) becomesLinear(n *Node) bool {
 	if n.Domain != "" || n.Op != "MatMul" && n.Op != "Gemm" || n.Op == "Gemm" && n.Int("transA", 0) != 0 {
 		return false
 	}
 	x, w := r.typeOf(n.In(0)), r.typeOf(n.In(1))
-	return x.DType == tensor.F32 && x.Shape != nil && len(w.Shape) == 2
+	return real(x.DType) && x.Shape != nil && len(w.Shape) == 2
 }
 
 // matrix is a constant matrix as linear reads it: through a widening Cast and a Transpose.
 type matrix struct {
-	name  string // of the initializer
-	t     *tensor.Tensor
-	swap  bool    // the initializer is the transposed of what the node sees
-	inner []*Node // between, to be removed if they have no other user
+	name string // of the initializer
+	t    *tensor.Tensor
+	swap bool // the initializer is the transposed of what the node sees
 }
 
-func (r *rewriter) matrixOf(name string) (matrix, bool) {
+// matrixOf finds the matrix behind a value of type dt.
+func (r *rewriter) matrixOf(name string, dt tensor.DType) (matrix, bool) {
 	m := matrix{}
+	cast := false
 	for range 3 {
 		if t := r.constant(name); t != nil {
 			m.name, m.t = name, t
-			return m, len(t.Shape) == 2 && (t.DType == tensor.F32 || len(m.inner) > 0 && (t.DType == tensor.F16 || t.DType == tensor.BF16))
+			return m, len(t.Shape) == 2 && (t.DType == dt || cast && real(t.DType))
 		}
 		n := r.maker[name]
 		if n == nil || n.Domain != "" || r.kept[name] {
@@ -42,10 +43,10 @@ func (r *rewriter) matrixOf(name string) (matrix, bool) {
 			}
 			m.swap = !m.swap
 		case n.Op == "Cast" && n.Int("to", 0) == ElemCode(tensor.F32):
+			cast = true
 		default:
 			return m, false
 		}
-		m.inner = append(m.inner, n)
 		name = n.In(0)
 	}
 	return m, false
@@ -95,7 +96,7 @@ func (r *rewriter) linearWeight(m matrix, rows bool, alpha float64) (string, err
 }
 
 func (r *rewriter) matMulLinear(n *Node) (bool, error) {
-	m, ok := r.matrixOf(n.In(1))
+	m, ok := r.matrixOf(n.In(1), r.typeOf(n.In(0)).DType)
 	if !ok {
 		return false, nil
 	}
@@ -109,9 +110,10 @@ func (r *rewriter) matMulLinear(n *Node) (bool, error) {
 }
 
 func (r *rewriter) gemmLinear(n *Node) (bool, error) {
-	m, ok := r.matrixOf(n.In(1))
+	dt := r.typeOf(n.In(0)).DType
+	m, ok := r.matrixOf(n.In(1), dt)
 	alpha, beta := float64(n.Float("alpha", 1)), float64(n.Float("beta", 1))
-	if !ok || alpha != 1 && m.t.DType != tensor.F32 {
+	if !ok || alpha != 1 && m.t.DType != dt {
 		return false, nil
 	}
 	w, err := r.linearWeight(m, n.Int("transB", 0) != 0, alpha)
@@ -133,7 +135,7 @@ func (r *rewriter) gemmLinear(n *Node) (bool, error) {
 	// Anything else is added after the product.
 	with := []*Node{lin}
 	if beta != 1 {
-		b := r.addFloats(n.Outputs[0]+".beta", []float64{beta})
+		b := r.addFloats(n.Outputs[0]+".beta", dt, []float64{beta})
 		name := r.unique(n.Outputs[0] + ".c")
 		r.g.Types[name] = r.typeOf(c)
 		with = append(with, &Node{Op: "Mul", Name: n.Name, Inputs: []string{c, b}, Outputs: []string{name}, Attrs: Attrs{}})
@@ -151,7 +153,7 @@ func (r *rewriter) gemmLinear(n *Node) (bool, error) {
 // that broadcasts along all axes but the last.
 func (r *rewriter) biasOf(c string, n Dim, beta float64) (string, bool) {
 	t := r.constant(c)
-	if t == nil || t.DType != tensor.F32 || !n.IsKnown() || t.Len() != n.N && t.Len() != 1 {
+	if t == nil || !real(t.DType) || !n.IsKnown() || t.Len() != n.N && t.Len() != 1 {
 		return "", false
 	}
 	if len(t.Shape) > 0 && t.Shape[len(t.Shape)-1] != t.Len() {
@@ -169,7 +171,7 @@ func (r *rewriter) biasOf(c string, n Dim, beta float64) (string, bool) {
 		out[i] = float64(v[min(i, len(v)-1)] * beta)
 	}
 	name, err := r.addInit(c+".bias", fmt.Sprintf("bias %s %d %g", c, n.N, beta), func() (*tensor.Tensor, error) {
-		return newFloats(out, n.N), nil
+		return newFloats(t.DType, out, n.N), nil
 	})
 	return name, err == nil
 }

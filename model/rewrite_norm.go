@@ -263,5 +263,5 @@ func (r *rewriter) fullConstant(c string, shape []int, def float64) (string, boo
 		}
 		out[i] = v[at]
 	}
-	return r.addFloats(base, out, shape...), true
+	return r.addFloats(base, tensor.F32, out, shape...), true
 }
