@@ -211,11 +211,11 @@ func (g *gatherConv) turn(part, image, p, n int) {
 	x := g.x.F32()[(g.first+image)*g.c*g.geo.inSize+p:]
 	at := image*g.geo.inSize + p
 	if !g.coded {
-		transposeF32(g.turned.F32()[at*g.c:], g.c, x, g.geo.inSize, g.c, n)
+		kernels.Transpose(g.turned.F32()[at*g.c:], g.c, x, g.geo.inSize, g.c, n)
 		return
 	}
 	rows := g.floats.F32()[part*turnPixels*g.c:][:n*g.c]
-	transposeF32(rows, g.c, x, g.geo.inSize, g.c, n)
+	kernels.Transpose(rows, g.c, x, g.geo.inSize, g.c, n)
 	for i := range n {
 		kernels.QuantizeRow(g.turned.Data[(at+i)*g.pixel:][:g.pixel], rows[i*g.c:(i+1)*g.c])
 	}
@@ -288,7 +288,7 @@ func (g *gatherConv) gather(dst []byte, group, r0, r1 int) {
 			image, p := r/geo.inSize, r%geo.inSize
 			n := min(r1-r, geo.inSize-p)
 			src := x[((g.first+image)*g.c+group*g.cg)*geo.inSize+p:]
-			transposeF32(rows[(r-r0)*g.k:], g.k, src, geo.inSize, g.cg, n)
+			kernels.Transpose(rows[(r-r0)*g.k:], g.k, src, geo.inSize, g.cg, n)
 			r += n
 		}
 		return
@@ -351,7 +351,7 @@ func (g *gatherConv) scatter(prod []float32, group, r0, r1, lo, hi int) {
 		image, p := r/size, r%size
 		n := min(r1-r, size-p)
 		at := ((g.first+image)*g.m+group*g.mg+lo)*size + p
-		transposeF32(y[at:], size, prod[(r-r0)*g.mg+lo:], g.mg, n, hi-lo)
+		kernels.Transpose(y[at:], size, prod[(r-r0)*g.mg+lo:], g.mg, n, hi-lo)
 		if g.z != nil {
 			for m := range hi - lo {
 				g.finish(y[at+m*size:][:n], at+m*size)

@@ -114,7 +114,7 @@ func bindConv(b *Bind) (Run, error) {
 func channelsLast(dst, src []float32, m, channels, window int) {
 	k := channels * window
 	for i := range m {
-		transposeF32(dst[i*k:], channels, src[i*k:], window, channels, window)
+		kernels.Transpose(dst[i*k:], channels, src[i*k:], window, channels, window)
 	}
 }
 

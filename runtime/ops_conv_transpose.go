@@ -76,7 +76,7 @@ func (t *convTranspose) turnFilters() {
 	k := t.mg * t.geo.winSize
 	dst, src := t.filters.F32(), t.w.F32()
 	for g := range t.c / t.cg {
-		transposeF32(dst[g*k*t.cg:], t.cg, src[g*t.cg*k:], k, t.cg, k)
+		kernels.Transpose(dst[g*k*t.cg:], t.cg, src[g*t.cg*k:], k, t.cg, k)
 	}
 }
 

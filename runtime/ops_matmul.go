@@ -356,7 +356,7 @@ func bindGemmF32(b *Bind, g gemmShape) (Run, error) {
 	if g.transA {
 		left = b.Scratch(g.m * g.k * 4)
 		transpose = b.split(g.m, 16, 4*g.k, func(_, lo, hi int) {
-			transposeF32(left.F32()[lo*g.k:], g.k, x.F32()[lo:], g.m, g.k, hi-lo)
+			kernels.Transpose(left.F32()[lo*g.k:], g.k, x.F32()[lo:], g.m, g.k, hi-lo)
 		})
 	}
 	var multiply func()

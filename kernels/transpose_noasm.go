@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package kernels
+
+func transposeSIMD(dst []float32, ldd int, src []float32, lds, rows, cols int) (r, c int) {
+	return rows, 0
+}
