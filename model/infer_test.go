@@ -247,6 +247,10 @@ func TestInferWindows(t *testing.T) {
 		{op: "AveragePool", attrs: Attrs{"kernel_shape": IntsAttr(1), "strides": IntsAttr(2), "ceil_mode": IntAttr(1)}, in: []any{"F32[1,1,2]"}, want: []string{"F32[1,1,1]"}},
 		{op: "GlobalAveragePool", in: []any{"F32[n,8,h,w]"}, want: []string{"F32[n,8,1,1]"}},
 		{op: "MaxPool", in: []any{"F32[n,8,4,4]"}, err: "kernel_shape is missing"},
+		{op: "Col2Im", in: []any{"F32[n,12,9]", ints{5, 5}, ints{2, 3}}, want: []string{"F32[n,2,5,5]"}},
+		{op: "DeformConv", in: []any{"F32[n,1,3,3]", "F32[4,1,2,2]", "F32[n,8,2,2]"}, want: []string{"F32[n,4,2,2]"}},
+		{op: "RandomNormalLike", attrs: Attrs{"dtype": IntAttr(11)}, in: []any{"F32[n,3]"}, want: []string{"F64[n,3]"}},
+		{op: "Multinomial", attrs: Attrs{"sample_size": IntAttr(5)}, in: []any{"F32[n,3]"}, want: []string{"I32[n,5]"}},
 		{op: "ConvInteger", in: []any{"U8[1,1,3,3]", "U8[1,1,2,2]"}, want: []string{"I32[1,1,2,2]"}},
 	})
 }

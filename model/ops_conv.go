@@ -6,6 +6,7 @@ import (
 
 var _ = registerOps("", map[string]InferFunc{
 	"Conv": inferConv, "ConvTranspose": inferConvTranspose, "CausalConvWithState": inferCausalConv,
+	"DeformConv": inferDeformConv, "Col2Im": inferCol2Im,
 })
 
 var _ = registerOps(DomainDsk, map[string]InferFunc{"Conv": inferDskConv})
@@ -373,5 +374,55 @@ func inferCausalConv(c *Inference) error {
 		state[2] = subDim(w[2], Known(1))
 	}
 	c.set(1, c.In[0].DType, state)
+	return nil
+}
+
+// inferDeformConv: X, W, offset, B?, mask? -> Y as Conv.
+func inferDeformConv(c *Inference) error {
+	if err := c.need(3, 5); err != nil {
+		return err
+	}
+	if err := c.sameDType(0, 1, 2, 3, 4); err != nil {
+		return err
+	}
+	kernel, in, out, err := weightOIHW(c.In[1])
+	if err != nil {
+		return err
+	}
+	if err := c.checkVector(3, out, "bias"); err != nil {
+		return err
+	}
+	s, err := c.convShape(c.In[0], kernel, in, out)
+	if err != nil {
+		return err
+	}
+	c.set(0, c.In[0].DType, s)
+	return nil
+}
+
+// inferCol2Im: columns [N, C*prod(block), L], image_shape, block_shape -> [N, C, image_shape...].
+func inferCol2Im(c *Inference) error {
+	if err := c.need(3, 3); err != nil {
+		return err
+	}
+	if err := c.rank(0, 3); err != nil {
+		return err
+	}
+	image, block := c.vector(1), c.vector(2)
+	if image == nil {
+		c.set(0, c.In[0].DType, nil)
+		return nil
+	}
+	out := []Dim{Unknown, Unknown}
+	if s := c.In[0].Shape; s != nil {
+		out[0] = s[0]
+		if size := product(block); block != nil && size.N > 0 && s[1].IsKnown() {
+			if s[1].N%size.N != 0 {
+				return fmt.Errorf("%v does not divide into blocks of %d", c.In[0], size.N)
+			}
+			out[1] = Known(s[1].N / size.N)
+		}
+	}
+	c.set(0, c.In[0].DType, append(out, image...))
 	return nil
 }
