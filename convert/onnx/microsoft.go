@@ -23,7 +23,7 @@ func init() {
 		// microsoft_quant.go
 		"MatMulNBits": lowerMatMulNBits, "GatherBlockQuantized": lowerGatherBlockQuantized,
 		"MatMulIntegerToFloat": lowerMatMulIntegerToFloat, "DynamicQuantizeMatMul": lowerDynamicQuantizeMatMul,
-		"QGemm": lowerQGemm, "QLinearAdd": lowerQLinearBinary, "QLinearMul": lowerQLinearBinary,
+		"QGemm": lowerQGemm, "QLinearAdd": lowerQLinearAdd, "QLinearMul": lowerQLinearMul,
 		"QLinearSigmoid": lowerQLinearUnary, "QLinearLeakyRelu": lowerQLinearUnary, "QLinearSoftmax": lowerQLinearUnary,
 		"QLinearAveragePool": lowerQLinearUnary, "QLinearGlobalAveragePool": lowerQLinearUnary,
 		"QLinearConcat": lowerQLinearConcat,

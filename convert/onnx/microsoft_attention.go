@@ -144,9 +144,14 @@ func lowerMultiHeadAttention(l *lowering) error {
 	if err != nil {
 		return err
 	}
+	// Without present keys as outputs, ONNX Runtime 1.30 looks at past ones only where there is a bias.
+	pastKey, pastValue := l.in(6), l.in(7)
+	if len(l.outputs) == 1 && mask == "" {
+		pastKey, pastValue = "", ""
+	}
 	attrs := l.attentionAttrs(heads, heads)
 	if l.rank(k) == 3 {
-		l.to("Attention", attrs, q, k, v, mask, l.in(6), l.in(7))
+		l.to("Attention", attrs, q, k, v, mask, pastKey, pastValue)
 		return nil
 	}
 	// The keys have their heads apart already.
@@ -154,7 +159,7 @@ func lowerMultiHeadAttention(l *lowering) error {
 	delete(attrs, "kv_num_heads")
 	y := l.im.unique(l.path + "/Attention")
 	outputs := append([]string{y}, l.outputs[1:]...)
-	l.emit("", "Attention", y, []string{l.heads(q, heads), k, v, mask, l.in(6), l.in(7)}, outputs, attrs)
+	l.emit("", "Attention", y, []string{l.heads(q, heads), k, v, mask, pastKey, pastValue}, outputs, attrs)
 	l.outputs = l.outputs[:1]
 	l.to("Reshape", nil, l.apply("Transpose", swapHeads, y), l.ints("merge", 0, 0, -1))
 	return nil

@@ -239,10 +239,68 @@ func lowerQGemm(l *lowering) error {
 	return nil
 }
 
-// lowerQLinearBinary: quantize(op(dequantize(A), dequantize(B))).
-func lowerQLinearBinary(l *lowering) error {
-	y := l.apply(l.op[len("QLinear"):], nil, l.dequantized(0, 0), l.dequantized(3, 0))
-	l.to("QuantizeLinear", nil, y, l.in(6), l.in(7))
+// lowerQLinearMul: (A - zA)(B - zB) sA sB / sC + zC, rounded as QLinearAdd is.
+func lowerQLinearMul(l *lowering) error {
+	var parts []string
+	for i := 0; i < 6; i += 3 {
+		x := l.cast(l.in(i), tensor.F32)
+		if z := l.in(i + 2); z != "" {
+			x = l.apply("Sub", nil, x, l.cast(z, tensor.F32))
+		}
+		parts = append(parts, x)
+	}
+	ratio := l.apply("Div", nil, l.apply("Mul", nil, l.in(1), l.in(4)), l.in(6))
+	y := l.apply("Mul", nil, l.apply("Mul", nil, parts[0], parts[1]), ratio)
+	if z := l.in(7); z != "" {
+		y = l.apply("Add", nil, y, l.cast(z, tensor.F32))
+	}
+	return l.quantized(y)
+}
+
+// lowerQLinearAdd: A sA/sC + B sB/sC + fixed, fixed = zC - zA sA/sC - zB sB/sC, rounded once:
+// halves go another way than if zC came after the rounding, as QuantizeLinear has it.
+func lowerQLinearAdd(l *lowering) error {
+	sum := ""
+	if z := l.in(7); z != "" {
+		sum = l.cast(z, tensor.F32)
+	}
+	var parts []string
+	for i := 0; i < 6; i += 3 {
+		ratio := l.apply("Div", nil, l.in(i+1), l.in(6))
+		parts = append(parts, l.apply("Mul", nil, l.cast(l.in(i), tensor.F32), ratio))
+		z := l.in(i + 2)
+		if z == "" {
+			continue
+		}
+		shift := l.apply("Mul", nil, l.cast(z, tensor.F32), ratio)
+		if sum == "" {
+			sum = l.apply("Neg", nil, shift)
+		} else {
+			sum = l.apply("Sub", nil, sum, shift)
+		}
+	}
+	y := l.apply("Add", nil, parts[0], parts[1])
+	if sum != "" {
+		y = l.apply("Add", nil, y, sum)
+	}
+	return l.quantized(y)
+}
+
+// quantized rounds y to the outputs, which have the first input's type.
+func (l *lowering) quantized(y string) error {
+	dt, lo, hi := l.dtype(l.in(0)), 0., 255.
+	if dt == tensor.I8 {
+		lo, hi = -128, 127
+	}
+	low, err := l.scalar("low", tensor.F32, lo)
+	if err != nil {
+		return err
+	}
+	high, err := l.scalar("high", tensor.F32, hi)
+	if err != nil {
+		return err
+	}
+	l.to("Cast", model.Attrs{"to": model.IntAttr(model.ElemCode(dt))}, l.apply("Clip", nil, l.apply("Round", nil, y), low, high))
 	return nil
 }
 

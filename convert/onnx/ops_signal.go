@@ -45,7 +45,8 @@ func lowerDFT(l *lowering) error {
 //
 //	y = C x + S x R, C[k,n] = cos(2 pi k n / N), S[k,n] = sin(2 pi k n / N), R = (0 -1; 1 0),
 //
-// with -R and y / N for the inverse. k n is reduced modulo N in integers, so that the angles are exact.
+// with -R and y / N for the inverse. k n is reduced modulo N in integers and the rest is done in
+// F64, so that what should vanish does.
 func (l *lowering) fourier(x string, rank, axis int64, length string, inverse, onesided bool) {
 	dt := l.dtype(x)
 	zero, one, two := l.ints("zero", 0), l.ints("one", 1), l.ints("two", 2)
@@ -78,25 +79,20 @@ func (l *lowering) fourier(x string, rank, axis int64, length string, inverse, o
 	}
 	k := l.apply("Unsqueeze", nil, l.count(bins), one)
 	kn := l.apply("Mod", nil, l.apply("Mul", nil, k, l.count(l.dim(x, rank-2))), n)
-	turn := l.floats("turn", float32(2*math.Pi))
-	angle := l.apply("Mul", nil, l.apply("Div", nil, l.cast(kn, tensor.F32), l.cast(n, tensor.F32)), turn)
-	rotation := []float32{0, -1, 1, 0}
+	turn := l.constant("turn", tensor.FromSlice([]float64{2 * math.Pi}, 1))
+	angle := l.apply("Mul", nil, l.apply("Div", nil, l.cast(kn, tensor.F64), l.cast(n, tensor.F64)), turn)
+	rotation := []float64{0, -1, 1, 0}
 	if inverse {
-		rotation = []float32{0, 1, -1, 0}
+		rotation = []float64{0, 1, -1, 0}
 	}
 	r := l.constant("rotation", tensor.FromSlice(rotation, 2, 2))
-	wide := x
-	if dt != tensor.F32 {
-		wide = l.cast(x, tensor.F32)
-	}
-	y := l.apply("Add", nil, l.apply("MatMul", nil, l.apply("Cos", nil, angle), wide),
-		l.apply("MatMul", nil, l.apply("MatMul", nil, l.apply("Sin", nil, angle), wide), r))
+	x = l.cast(x, tensor.F64)
+	y := l.apply("Add", nil, l.apply("MatMul", nil, l.apply("Cos", nil, angle), x),
+		l.apply("MatMul", nil, l.apply("MatMul", nil, l.apply("Sin", nil, angle), x), r))
 	if inverse {
-		y = l.apply("Div", nil, y, l.cast(n, tensor.F32))
+		y = l.apply("Div", nil, y, l.cast(n, tensor.F64))
 	}
-	if dt != tensor.F32 {
-		y = l.cast(y, dt)
-	}
+	y = l.cast(y, dt)
 	l.to("Transpose", model.Attrs{"perm": model.IntsAttr(back...)}, y)
 }
 
