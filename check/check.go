@@ -149,21 +149,24 @@ func runTest(ctx context.Context, dir string, o Options) Result {
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
+func importOptions(o Options) convert.Options {
+	return convert.Options{NoFuse: o.NoFuse, Eval: runtime.Eval, Supports: runtime.Supports}
+}
+
 // runONNX runs every data set of a backend test.
 func runONNX(ctx context.Context, dir string, o Options) (string, error) {
-	path, err := onnx.ResolveModel(filepath.Join(dir, "model.onnx"))
-	if err != nil {
-		return "", err
-	}
-	m, rep, err := convert.Open(ctx, path, convert.Options{NoFuse: o.NoFuse})
+	co := importOptions(o)
+	co.Verify = dir
+	m, rep, err := convert.Open(ctx, filepath.Join(dir, "model.onnx"), co)
 	if err != nil {
 		return "", err
 	}
 	defer rep.Close()
-	sets, err := onnx.LoadTestSets(dir)
-	if err != nil {
-		return "", err
-	}
+	return Sets(ctx, m, rep.ONNX, o)
+}
+
+// Sets holds an imported ONNX model against the test sets that were loaded with it, and says what it found.
+func Sets(ctx context.Context, m *model.Model, rep *onnx.Report, o Options) (string, error) {
 	s, err := runtime.NewSession(m, runtime.Options{Threads: o.Threads})
 	if err != nil {
 		return "", err
@@ -177,14 +180,14 @@ func runONNX(ctx context.Context, dir string, o Options) (string, error) {
 		}
 	}
 	worst := 0.0
-	for _, set := range sets {
+	for _, set := range rep.TestSets {
 		diff, err := runSet(ctx, m, s, set, tol)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", set.Name, err)
 		}
 		worst = max(worst, diff)
 	}
-	return fmt.Sprintf("%d data sets, largest difference %.3g", len(sets), worst), nil
+	return fmt.Sprintf("%d data sets, largest difference %.3g", len(rep.TestSets), worst), nil
 }
 
 func runSet(ctx context.Context, m *model.Model, s *runtime.Session, set onnx.TestSet, tol tolerance) (float64, error) {

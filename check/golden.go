@@ -37,7 +37,7 @@ func runGolden(ctx context.Context, dir string, o Options) (string, error) {
 	if err := json.Unmarshal(b, &g); err != nil {
 		return "", &fault.Format{File: path, Offset: -1, Where: "golden.json", Why: err.Error()}
 	}
-	m, rep, err := convert.Open(ctx, dir, convert.Options{NoFuse: o.NoFuse})
+	m, rep, err := convert.Open(ctx, dir, importOptions(o))
 	if err != nil {
 		return "", err
 	}

@@ -52,12 +52,8 @@ func newWindows(ctx context.Context, m *model.Model, d *dataset.Data, o Options)
 			break
 		}
 		window := ids[at:end]
-		n := 0
-		for _, id := range window[w.scoreFrom:] {
-			n += len(tok.Bytes(id))
-		}
 		w.windows = append(w.windows, window)
-		w.bytes = append(w.bytes, n)
+		w.bytes = append(w.bytes, len(tok.Decode(window, false))-len(tok.Decode(window[:w.scoreFrom], false)))
 	}
 	return w, nil
 }

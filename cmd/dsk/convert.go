@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/dsk-toolkit/dsk/check"
+	"github.com/dsk-toolkit/dsk/convert"
+	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/runtime"
+	"github.com/dsk-toolkit/dsk/runtime/vision"
+	"github.com/spf13/cobra"
+)
+
+type convertOptions struct {
+	output, input, format, framework string
+	shapes                           []string
+	labels, preprocess, verify, name string
+	noFuse, partial, force           bool
+}
+
+func (a *app) convertCommand() *cobra.Command {
+	var o convertOptions
+	cmd := &cobra.Command{
+		Use:   "convert SRC -o OUT.dsk",
+		Short: "Turn a trained model into a .dsk file",
+		Long: `Turn a trained model into a .dsk file. SRC is a .onnx file, or a folder in the Hugging Face
+layout (config.json, *.safetensors, tokenizer.json).
+
+  dsk convert model.onnx -o model.dsk --preprocess mean=127.5,std=127.5,resize=256,256:crop
+  dsk convert ./llama-folder -o llama.dsk
+  dsk convert model.onnx -o model.dsk --verify test_data/
+
+--preprocess is a file, or keys: mean= and std= in the 0..255 units of the image, per
+channel in the order given by order=rgb|bgr; resize=W,H:stretch|letterbox|crop;
+filter=bilinear|bicubic as PIL; scale=; layout=nchw|nhwc; gray. Without it: no resize,
+RGB/255.
+
+EXIT STATUS
+  3 if --verify finds a difference; 4 with all gaps listed if something is unsupported; 6 if
+  the source is broken. No file is left then.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 1 && o.input != "":
+				return &fault.Usage{What: "give the source as an argument or with --input, not both"}
+			case len(args) == 1:
+				o.input = args[0]
+			case o.input == "":
+				return &fault.Usage{What: "a source is needed: a .onnx file or a folder with config.json and *.safetensors"}
+			}
+			return a.runConvert(cmd.Context(), &o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "file to write (- = standard output)")
+	f.StringVar(&o.input, "input", "", "the source (older spelling of the argument)")
+	f.StringVar(&o.format, "format", "auto", "auto, onnx or safetensors")
+	f.StringVar(&o.framework, "framework", "", "older spelling of --format")
+	f.StringVar(&o.name, "name", "", "name of the model (default: the source's)")
+	f.StringArrayVar(&o.shapes, "input-shape", nil, "NAME=1,3,224,224: fix an input's shape; may be repeated")
+	f.StringVar(&o.labels, "labels", "", "file with a class name a line")
+	f.StringVar(&o.preprocess, "preprocess", "", "how an image becomes the input")
+	f.StringVar(&o.verify, "verify", "", "ONNX test data to hold the result against")
+	f.BoolVar(&o.noFuse, "no-fuse", false, "keep the operators as they are in the source")
+	f.BoolVar(&o.partial, "partial", false, "leave out outputs that need something unsupported")
+	f.BoolVar(&o.force, "force", false, "replace an existing file")
+	return cmd
+}
+
+func (a *app) runConvert(ctx context.Context, o *convertOptions) error {
+	if err := needOutput(o.output, o.force); err != nil {
+		return err
+	}
+	co, err := o.settings()
+	if err != nil {
+		return err
+	}
+	m, rep, err := convert.Open(ctx, o.input, co)
+	if err != nil {
+		return err
+	}
+	defer rep.Close()
+	vision.Recognize(m)
+	for _, w := range rep.Warnings {
+		a.warn("%s", w)
+	}
+	parity := ""
+	if o.verify != "" {
+		if parity, err = check.Sets(ctx, m, rep.ONNX, check.Options{RTol: check.DefaultRTol, ATol: -1, Threads: a.threads}); err != nil {
+			var u *fault.Unsupported
+			if errors.As(err, &u) {
+				return err
+			}
+			return &fault.Gate{What: fmt.Sprintf("--verify %s: %v", o.verify, err)}
+		}
+	}
+	bytes, err := a.saveModel(ctx, o.output, m, o.force)
+	if err != nil {
+		return err
+	}
+	if o.output == "-" {
+		return nil
+	}
+	a.printConverted(o.output, bytes, rep, parity)
+	return nil
+}
+
+// settings turns flags into the verb's options.
+func (o *convertOptions) settings() (convert.Options, error) {
+	co := convert.Options{Format: o.format, Name: o.name, Version: version, NoFuse: o.noFuse, Partial: o.partial,
+		Eval: runtime.Eval, Supports: runtime.Supports, Verify: o.verify}
+	if o.framework != "" {
+		co.Format = o.framework
+	}
+	for _, s := range o.shapes {
+		name, list, ok := strings.Cut(s, "=")
+		var shape []int
+		for _, d := range strings.Split(list, ",") {
+			n, err := strconv.Atoi(strings.TrimSpace(d))
+			ok = ok && err == nil && n >= 0
+			shape = append(shape, n)
+		}
+		if !ok {
+			return co, &fault.Usage{What: fmt.Sprintf("--input-shape %q: must be NAME=1,3,224,224", s)}
+		}
+		if co.InputShapes == nil {
+			co.InputShapes = map[string][]int{}
+		}
+		co.InputShapes[name] = shape
+	}
+	if o.labels != "" {
+		b, err := os.ReadFile(o.labels)
+		if err != nil {
+			return co, err
+		}
+		co.Labels = strings.Split(strings.TrimRight(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n"), "\n")
+	}
+	if o.preprocess != "" {
+		p, err := readPreprocess(o.preprocess)
+		if err != nil {
+			return co, err
+		}
+		if co.Preprocess, err = json.Marshal(p); err != nil {
+			return co, err
+		}
+	}
+	return co, nil
+}
+
+// readPreprocess reads a JSON file, or the flag's own form.
+func readPreprocess(s string) (*dataset.Preprocess, error) {
+	b, err := os.ReadFile(s)
+	if err != nil {
+		return dataset.ParsePreprocessFlag(s)
+	}
+	p, err := dataset.ParsePreprocess(b)
+	return p, inFile(err, s)
+}
+
+func (a *app) printConverted(output string, bytes int64, rep *convert.Report, parity string) {
+	if a.json {
+		a.printJSON("convert", struct {
+			Output string `json:"output"`
+			Bytes  int64  `json:"bytes"`
+			*convert.Report
+			Verified string `json:"verified,omitempty"`
+		}{output, bytes, rep, parity})
+		return
+	}
+	a.print("%s: %s from %s (%d parameters)", output, megabytes(bytes), megabytes(rep.SourceBytes), rep.Parameters)
+	if rep.ONNX != nil {
+		a.print("  %d nodes of opset %d became %d%s", rep.ONNX.SourceNodes, rep.ONNX.Opset, rep.ONNX.Nodes, rewrites(rep.ONNX.Rewrites))
+		for _, name := range rep.ONNX.Dropped {
+			a.print("  left out: output %s", name)
+		}
+	}
+	if parity != "" {
+		a.print("  verified: %s", parity)
+	}
+}
+
+func rewrites(list []model.RewriteCount) string {
+	var parts []string
+	for _, r := range list {
+		parts = append(parts, fmt.Sprintf("%s %d", r.Pass, r.Count))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
+}

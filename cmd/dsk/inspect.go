@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/dsk-toolkit/dsk/convert"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/model/dskfile"
+	"github.com/spf13/cobra"
+)
+
+type inspectOptions struct{ tensors, graph bool }
+
+func (a *app) inspectCommand() *cobra.Command {
+	var o inspectOptions
+	cmd := &cobra.Command{
+		Use:   "inspect MODEL",
+		Short: "Show what is in a .dsk, .onnx or safetensors model",
+		Long: `Show what is in a .dsk, .onnx or safetensors model: source and history, inputs and
+outputs, operators, weights. Of a .dsk only the header is read.
+
+  dsk inspect m.dsk --tensors
+  dsk inspect model.onnx --graph --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runInspect(cmd.Context(), args[0], &o) },
+	}
+	cmd.Flags().BoolVar(&o.tensors, "tensors", false, "list every weight")
+	cmd.Flags().BoolVar(&o.graph, "graph", false, "list every node")
+	return cmd
+}
+
+// inspection is the JSON form.
+type inspection struct {
+	File        string            `json:"file"`
+	Format      string            `json:"format"`
+	Bytes       int64             `json:"bytes"`
+	BitsPerW    float64           `json:"bits_per_weight,omitempty"`
+	RatioVsF32  float64           `json:"ratio_vs_f32,omitempty"`
+	Version     int               `json:"version,omitempty"`
+	HeaderBytes int64             `json:"header_bytes,omitempty"`
+	Hash        string            `json:"sha256_header,omitempty"`
+	Sections    []dskfile.Section `json:"sections,omitempty"`
+	Chunks      []string          `json:"chunks_sha256,omitempty"`
+	*model.Summary
+}
+
+func (a *app) runInspect(ctx context.Context, path string, o *inspectOptions) error {
+	in := &inspection{File: path}
+	var m *model.Model
+	if path == "-" || isDsk(path) {
+		f, opened, err := a.openModel(ctx, path, false)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		m = opened
+		in.addFile(f.Info())
+		if err := m.Graph.Infer(); err != nil {
+			return inFile(err, path)
+		}
+	} else {
+		opened, rep, err := convert.Open(ctx, path, convert.Options{NoFuse: true})
+		if err != nil {
+			return err
+		}
+		defer rep.Close()
+		m = opened
+		in.Format = m.Meta.Source.Format
+		for _, f := range m.Meta.Source.Files {
+			in.Bytes += f.Bytes
+		}
+	}
+	in.Summary = model.Summarize(m, o.tensors, o.graph)
+	if p := float64(m.Meta.Parameters); p > 0 {
+		in.BitsPerW, in.RatioVsF32 = 8*float64(in.Bytes)/p, 4*p/float64(in.Bytes)
+	}
+	if a.json {
+		a.printJSON("inspect", in)
+		return nil
+	}
+	a.printInspection(in)
+	return nil
+}
+
+func (in *inspection) addFile(info *dskfile.Info) {
+	in.Format, in.Bytes, in.Version, in.HeaderBytes = "dsk", info.FileBytes, info.Version, info.HeaderBytes
+	in.Hash = fmt.Sprintf("%x", info.Hash)
+	in.Sections = info.Sections
+	for _, c := range info.Chunks {
+		in.Chunks = append(in.Chunks, fmt.Sprintf("%x", c))
+	}
+}
+
+// isDsk looks at the first bytes, not at the name.
+func isDsk(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, len(dskfile.Magic))
+	_, err = io.ReadFull(f, head)
+	return err == nil && bytes.Equal(head, []byte(dskfile.Magic)) || strings.HasSuffix(path, ".dsk")
+}
+
+func (a *app) printInspection(in *inspection) {
+	m := in.Meta
+	a.print("%s: %s, %s", in.File, in.Format, megabytes(in.Bytes))
+	if in.BitsPerW > 0 {
+		a.print("  %d parameters, %.3f bits per weight, %.2fx smaller than f32", m.Parameters, in.BitsPerW, in.RatioVsF32)
+	}
+	a.print("  name %s, architecture %s, task %s, licence %s", orNone(m.Name), orNone(m.Architecture), orNone(string(m.Task)), orNone(m.License))
+	for _, f := range m.Source.Files {
+		a.print("  source %s %d bytes sha256 %s", f.Name, f.Bytes, f.SHA256)
+	}
+	for _, s := range m.Steps {
+		a.print("  step %s (dsk %s)%s", s.Verb, s.Version, options(s.Options))
+	}
+	if m.LM != nil {
+		a.print("  vocabulary %d, context %d", m.LM.VocabSize, m.LM.ContextLength)
+	}
+	for _, v := range in.Inputs {
+		a.print("  input  %s %s", v.Name, v.Type)
+	}
+	for _, v := range in.States {
+		a.print("  state  %s %s", v.Name, v.Type)
+	}
+	for _, v := range in.Outputs {
+		a.print("  output %s %s", v.Name, v.Type)
+	}
+	a.print("  %d nodes: %s", in.Nodes, counts(in.Operators))
+	a.print("  %d tensors, %s: %s", in.TensorCount, megabytes(in.TensorBytes), counts(in.BytesByType))
+	if len(in.Assets) > 0 {
+		a.print("  assets: %s", counts(in.Assets))
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, t := range in.Tensors {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%v\t%d\n", t.Name, t.DType, t.Layout, t.Shape, t.Bytes)
+	}
+	for _, n := range in.Graph {
+		fmt.Fprintf(w, "  %s\t%s\t%v -> %v\t%s\n", n.Op, n.Name, n.Inputs, n.Outputs, options(n.Attrs))
+	}
+	w.Flush()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// counts lists a map by falling count.
+func counts[N int | int64](m map[string]N) string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		if m[names[i]] != m[names[j]] {
+			return m[names[i]] > m[names[j]]
+		}
+		return names[i] < names[j]
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %d", name, m[name])
+	}
+	return strings.Join(names, ", ")
+}
+
+func options(m map[string]string) string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	s := ""
+	for _, name := range names {
+		s += fmt.Sprintf(" %s=%s", name, m[name])
+	}
+	return s
+}
