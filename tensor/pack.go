@@ -67,68 +67,123 @@ func Permuted(t *Tensor, perm ...int) (*Tensor, error) {
 		return nil, fmt.Errorf("cannot permute the axes of %v by %v", t, perm)
 	}
 	shape := make([]int, len(perm))
-	stride := make([]int, len(perm)) // of the source, in elements, for each axis of the result
-	s := 1
-	inverse := make([]int, len(perm))
-	for i := range inverse {
-		inverse[i] = -1
-	}
+	seen := make([]bool, len(perm))
 	for i, p := range perm {
-		if p < 0 || p >= len(perm) || inverse[p] >= 0 {
+		if p < 0 || p >= len(perm) || seen[p] {
 			return nil, fmt.Errorf("cannot permute the axes of %v by %v", t, perm)
 		}
-		inverse[p] = i
+		seen[p] = true
 		shape[i] = t.Shape[p]
 	}
-	moves := false // only axes of length 1 change place: the bytes stay
-	last := -1
-	for p := range perm {
-		if t.Shape[p] != 1 {
-			moves = moves || inverse[p] < last
-			last = inverse[p]
-		}
-	}
-	if !moves {
+	// Without axes of length 1, and with axes that stay neighbours as one, few orders are left.
+	dims, order := mergeAxes(t.Shape, perm)
+	if len(order) < 2 {
 		return t.Reshaped(shape...), nil
-	}
-	for p := len(perm) - 1; p >= 0; p-- {
-		stride[inverse[p]] = s
-		s *= t.Shape[p]
 	}
 	return Deferred(t.DType, shape, RowMajor, nil, func(dst []byte) error {
 		src, err := t.Loaded()
 		if err != nil {
 			return err
 		}
-		permuteBytes(dst, src.Data, shape, stride, t.DType.Size())
-		return nil
+		return fillAligned(t.DType, dst, func(d *Tensor) {
+			switch t.DType.Size() {
+			case 1:
+				permute(View[uint8](d), View[uint8](src), dims, order)
+			case 2:
+				permute(View[uint16](d), View[uint16](src), dims, order)
+			case 4:
+				permute(View[uint32](d), View[uint32](src), dims, order)
+			default:
+				permute(View[uint64](d), View[uint64](src), dims, order)
+			}
+		})
 	}), nil
 }
 
-// permuteBytes copies elements of size bytes into row-major order of shape.
-func permuteBytes(dst, src []byte, shape, stride []int, size int) {
+// mergeAxes returns the source's dimensions and the permutation after axes of length 1 are
+// dropped and runs of axes that stay together are joined. The order is empty or [0] if nothing moves.
+func mergeAxes(shape, perm []int) (dims, order []int) {
+	var runs [][2]int // first source axis and number of axes, in the result's order
+	next := -1
+	for _, p := range perm {
+		if shape[p] == 1 {
+			continue
+		}
+		// Axes of length 1 between two neighbours do not part them.
+		for next >= 0 && next < len(shape) && shape[next] == 1 {
+			next++
+		}
+		if next == p {
+			runs[len(runs)-1][1] = p
+		} else {
+			runs = append(runs, [2]int{p, p})
+		}
+		next = p + 1
+	}
+	place := make(map[int]int, len(runs)) // first axis of a run: its number in the source's order
+	for a := range shape {
+		for _, r := range runs {
+			if r[0] == a {
+				place[a] = len(dims)
+				n := 1
+				for _, d := range shape[r[0] : r[1]+1] {
+					n *= d
+				}
+				dims = append(dims, n)
+			}
+		}
+	}
+	for _, r := range runs {
+		order = append(order, place[r[0]])
+	}
+	return dims, order
+}
+
+// permute writes src, of dimensions dims, to dst with its axes in another order.
+func permute[T uint8 | uint16 | uint32 | uint64](dst, src []T, dims, order []int) {
 	if len(dst) == 0 {
 		return
 	}
-	index := make([]int, len(shape))
-	last := len(shape) - 1
-	n, step := shape[last], stride[last]*size
+	rank := len(dims)
+	shape, stride := make([]int, rank), make([]int, rank)
+	s := 1
+	of := make([]int, rank) // stride of each source axis
+	for a := rank - 1; a >= 0; a-- {
+		of[a] = s
+		s *= dims[a]
+	}
+	for i, p := range order {
+		shape[i], stride[i] = dims[p], of[p]
+	}
+	// Two inner axes are done in squares, so that reads and writes both stay in cache lines.
+	rows, cols := shape[rank-2], shape[rank-1]
+	rowStep, colStep := stride[rank-2], stride[rank-1]
+	index := make([]int, rank-2)
 	from := 0
-	for at := 0; at < len(dst); {
-		s := from * size
-		for range n {
-			copy(dst[at:at+size], src[s:s+size])
-			at += size
-			s += step
+	const side = 32
+	for at := 0; at < len(dst); at += rows * cols {
+		for r0 := 0; r0 < rows; r0 += side {
+			r1 := min(r0+side, rows)
+			for c0 := 0; c0 < cols; c0 += side {
+				c1 := min(c0+side, cols)
+				for r := r0; r < r1; r++ {
+					row := dst[at+r*cols+c0 : at+r*cols+c1]
+					p := from + r*rowStep + c0*colStep
+					for i := range row {
+						row[i] = src[p]
+						p += colStep
+					}
+				}
+			}
 		}
-		for axis := last - 1; axis >= 0; axis-- {
-			index[axis]++
-			from += stride[axis]
-			if index[axis] < shape[axis] {
+		for a := rank - 3; a >= 0; a-- {
+			index[a]++
+			from += stride[a]
+			if index[a] < shape[a] {
 				break
 			}
-			from -= shape[axis] * stride[axis]
-			index[axis] = 0
+			from -= shape[a] * stride[a]
+			index[a] = 0
 		}
 	}
 }

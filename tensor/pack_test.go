@@ -89,3 +89,56 @@ func TestPermuted(t *testing.T) {
 		}
 	}
 }
+
+// Every order of up to four axes against plain indexing.
+func TestPermutedOrders(t *testing.T) {
+	for _, shape := range [][]int{{40, 35}, {3, 1, 37}, {2, 3, 1, 5}, {2, 33, 2, 34}, {0, 3}, {1, 1}} {
+		n, _ := NumElements(shape)
+		src := FromSlice(sequence(n), shape...)
+		for _, perm := range orders(len(shape)) {
+			p, err := Permuted(src, perm...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := p.Loaded()
+			if err != nil {
+				t.Fatal(err)
+			}
+			index := make([]int, len(shape))
+			for i, got := range l.F32() {
+				at := make([]int, len(shape))
+				for a, q := range perm {
+					at[q] = index[a]
+				}
+				want := 0
+				for a, d := range shape {
+					want = want*d + at[a]
+				}
+				if got != float32(want) {
+					t.Fatalf("%v by %v: element %d is %v, want %d", shape, perm, i, got, want)
+				}
+				for a := len(index) - 1; a >= 0; a-- {
+					if index[a]++; index[a] < p.Shape[a] {
+						break
+					}
+					index[a] = 0
+				}
+			}
+		}
+	}
+}
+
+// orders returns all permutations of 0..n-1.
+func orders(n int) [][]int {
+	if n == 0 {
+		return [][]int{{}}
+	}
+	var out [][]int
+	for _, p := range orders(n - 1) {
+		for i := 0; i <= len(p); i++ {
+			q := append(append(append([]int{}, p[:i]...), n-1), p[i:]...)
+			out = append(out, q)
+		}
+	}
+	return out
+}
