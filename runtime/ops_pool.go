@@ -180,9 +180,8 @@ func argMaxPlane[T float32 | float64 | int8 | uint8](dst, src []T, indices []int
 	}
 }
 
-// eachWindow makes a Run that computes every output from its window: f gets the elements inside the input and
-// how many elements the window has in the padded input.
-func eachWindow(b *Bind, g *sliding, planes int, f func(sum float64, inside, padded int) float64, term func(v float64) float64) Run {
+// eachWindow makes a Run that computes every output as root of the sum of term over its window.
+func eachWindow(b *Bind, g *sliding, planes int, term, root func(float64) float64) Run {
 	x, y := b.In[0], b.Out[0]
 	return simple(b.split(planes, 1, 4*g.outSize*g.winSize, func(_, lo, hi int) {
 		xs, ys := x.F32(), y.F32()
@@ -202,23 +201,10 @@ func eachWindow(b *Bind, g *sliding, planes int, f func(sum float64, inside, pad
 						}
 					}
 				}
-				inside := max(zhi-zlo, 0) * max(yhi-ylo, 0) * max(xhi-xlo, 0)
-				dst[o] = float32(f(sum, inside, g.padded(oc)))
+				dst[o] = float32(root(sum))
 			}
 		}
 	}))
-}
-
-// padded counts the window's elements that lie in the input or its pads: in ceil mode the last window may
-// reach beyond them.
-func (g *sliding) padded(o [3]int) int {
-	n := 1
-	for a := range 3 {
-		first := o[a]*g.stride[a] - g.pad[a]
-		room := g.in[a] + g.padEnd[a] - first
-		n *= max(0, min(g.kernel[a], (room+g.dilation[a]-1)/g.dilation[a]))
-	}
-	return n
 }
 
 // bindAveragePool binds AveragePool: the mean of the window's elements inside the input or, with
@@ -231,18 +217,75 @@ func bindAveragePool(b *Bind) (Run, error) {
 	if err := needF32(b, 0); err != nil {
 		return nil, err
 	}
-	include := b.Node.Int("count_include_pad", 0) != 0
-	mean := func(sum float64, inside, padded int) float64 {
-		n := inside
-		if include {
-			n = padded
+	counts := g.windowCounts(b.Node.Int("count_include_pad", 0) != 0)
+	x, y := b.In[0], b.Out[0]
+	return simple(b.split(planes, 1, g.outSize*g.winSize, func(_, lo, hi int) {
+		xs, ys := x.F32(), y.F32()
+		for p := lo; p < hi; p++ {
+			meanPlane(ys[p*g.outSize:(p+1)*g.outSize], xs[p*g.inSize:(p+1)*g.inSize], g, &counts)
 		}
-		if n == 0 {
-			return 0
+	})), nil
+}
+
+// windowCounts returns, along each axis, how many of the window's places an output's mean counts: those inside
+// the input, or inside the padded input.
+func (g *sliding) windowCounts(padded bool) (counts [3][]float32) {
+	for a := range 3 {
+		counts[a] = make([]float32, g.out[a])
+		for o := range counts[a] {
+			lo, hi, _ := g.taps(a, o)
+			if padded {
+				lo, hi = 0, g.padded(a, o)
+			}
+			counts[a][o] = float32(max(hi-lo, 0))
 		}
-		return sum / float64(n)
 	}
-	return eachWindow(b, g, planes, mean, func(v float64) float64 { return v }), nil
+	return counts
+}
+
+// padded counts the window's places along one axis that lie in the input or its pads: in ceil mode the last
+// window may reach beyond them.
+func (g *sliding) padded(a, o int) int {
+	room := g.in[a] + g.padEnd[a] + g.pad[a] - o*g.stride[a]
+	return max(0, min(g.kernel[a], (room+g.dilation[a]-1)/g.dilation[a]))
+}
+
+// meanPlane goes by window elements, as maxPlane does. An empty window gives 0.
+func meanPlane(dst, src []float32, g *sliding, counts *[3][]float32) {
+	oh, ow := g.out[1], g.out[2]
+	for o := range g.out[0] * oh {
+		oz, oy := o/oh, o%oh
+		zlo, zhi, z0 := g.taps(0, oz)
+		ylo, yhi, y0 := g.taps(1, oy)
+		row := dst[o*ow : (o+1)*ow]
+		clear(row)
+		for i := zlo; i < zhi; i++ {
+			for j := ylo; j < yhi; j++ {
+				line := ((z0+i*g.dilation[0])*g.in[1] + y0 + j*g.dilation[1]) * g.in[2]
+				sumLine(row, src[line:line+g.in[2]], g)
+			}
+		}
+		lines := counts[0][oz] * counts[1][oy]
+		for i, n := range counts[2] {
+			if n *= lines; n > 0 {
+				row[i] /= n
+			}
+		}
+	}
+}
+
+// sumLine adds one line of the input to a row of outputs.
+func sumLine(row, line []float32, g *sliding) {
+	stride := g.stride[2]
+	for k := range g.kernel[2] {
+		offset := k*g.dilation[2] - g.pad[2]
+		lo, hi := g.reach(offset, len(line), len(row))
+		at := lo*stride + offset
+		for i := lo; i < hi; i++ {
+			row[i] += line[at]
+			at += stride
+		}
+	}
 }
 
 // bindLpPool binds LpPool: (sum |x|^p)^(1/p) over the window.
@@ -258,7 +301,7 @@ func bindLpPool(b *Bind) (Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return eachWindow(b, g, planes, func(sum float64, _, _ int) float64 { return root(sum) }, term), nil
+	return eachWindow(b, g, planes, term, root), nil
 }
 
 // lpNorm returns what a norm of the order in attribute p sums, and what it makes of the sum.
