@@ -33,7 +33,7 @@ func runDetect(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.
 		if err != nil {
 			return nil, err
 		}
-		if found[i], err = v.m.Decode(out, placed); err != nil {
+		if found[i], err = v.m.Decode(out, placed, img); err != nil {
 			return nil, err
 		}
 		truth[i] = d.Boxes(i, img.W, img.H)
@@ -82,19 +82,21 @@ func averagePrecision(found [][]detect.Box, truth [][]dataset.Box, class, object
 			if b.Class != class {
 				continue
 			}
+			// The box answers for the object that it overlaps most; a second box for the same one is wrong.
 			best, at := float32(iouMatch), -1
 			for j, t := range truth[i] {
-				if t.Class != class || taken[j] {
+				if t.Class != class {
 					continue
 				}
 				if v := detect.IoU(b, detect.Box{X1: t.X1, Y1: t.Y1, X2: t.X2, Y2: t.Y2}); v >= best {
 					best, at = v, j
 				}
 			}
-			if at >= 0 {
+			first := at >= 0 && !taken[at]
+			if first {
 				taken[at] = true
 			}
-			hits = append(hits, hit{b.Score, at >= 0})
+			hits = append(hits, hit{b.Score, first})
 		}
 	}
 	sort.SliceStable(hits, func(i, j int) bool { return hits[i].score > hits[j].score })

@@ -74,20 +74,26 @@ func (v *Model) Boxes(ctx context.Context, img *dataset.RGB) ([]detect.Box, erro
 	if err != nil {
 		return nil, err
 	}
-	return v.Decode(out, placed)
+	return v.Decode(out, placed, img)
 }
 
-// Decode reads boxes from the outputs of Run.
-func (v *Model) Decode(out []*tensor.Tensor, placed dataset.Placed) ([]detect.Box, error) {
+// Decode reads boxes from the outputs of Run, cut to the image.
+func (v *Model) Decode(out []*tensor.Tensor, placed dataset.Placed, img *dataset.RGB) ([]detect.Box, error) {
 	if v.head == nil {
 		return nil, &fault.Usage{What: "the model's outputs are not those of a detector that dsk can read"}
 	}
 	boxes, err := v.head.Decode(out)
-	for i, b := range boxes {
-		boxes[i].X1, boxes[i].X2 = (b.X1-placed.OffsetX)/placed.ScaleX, (b.X2-placed.OffsetX)/placed.ScaleX
-		boxes[i].Y1, boxes[i].Y2 = (b.Y1-placed.OffsetY)/placed.ScaleY, (b.Y2-placed.OffsetY)/placed.ScaleY
+	for i := range boxes {
+		b := &boxes[i]
+		b.X1, b.X2 = unplace(b.X1, placed.OffsetX, placed.ScaleX, img.W), unplace(b.X2, placed.OffsetX, placed.ScaleX, img.W)
+		b.Y1, b.Y2 = unplace(b.Y1, placed.OffsetY, placed.ScaleY, img.H), unplace(b.Y2, placed.OffsetY, placed.ScaleY, img.H)
 	}
 	return boxes, err
+}
+
+// unplace maps a coordinate of the model's input to the image, which has the given size.
+func unplace(v, offset, scale float32, size int) float32 {
+	return min(max((v-offset)/scale, 0), float32(size))
 }
 
 // Classify returns the n most probable classes of an image.
