@@ -2,8 +2,6 @@ package onnx
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -251,56 +249,6 @@ func (im *importer) initializers(sc *scope, g *protoGraph) (map[string]bool, err
 	return constant, nil
 }
 
-// countWeight adds a constant to the number of parameters. Scalars are settings, and a
-// batch normalization's running statistics are not learnt: neither counts.
-func (im *importer) countWeight(source string, t *tensor.Tensor) {
-	if t.DType.IsFloat() && len(t.Shape) > 0 && !im.statistics[source] {
-		im.parameters += int64(t.Len())
-	}
-}
-
-// findStatistics notes the running statistics of a graph and its subgraphs.
-func (im *importer) findStatistics(g *protoGraph) {
-	for _, n := range g.nodes {
-		if n.op == "BatchNormalization" && n.domain == "" {
-			for _, in := range n.inputs[min(3, len(n.inputs)):] {
-				im.statistics[in] = true
-			}
-		}
-		for _, a := range n.attrs {
-			if a.g != nil {
-				im.findStatistics(a.g)
-			}
-		}
-	}
-}
-
-// lastConstants drops all but the last of several Constant nodes that make the same
-// value, as ONNX Runtime does: optimizers have left such models behind.
-func (im *importer) lastConstants(sc *scope, nodes []*protoNode) []*protoNode {
-	last := map[string]int{}
-	again := false
-	for i, n := range nodes {
-		if n.op == "Constant" && n.domain == "" && len(n.outputs) == 1 {
-			_, dup := last[n.outputs[0]]
-			again = again || dup
-			last[n.outputs[0]] = i
-		}
-	}
-	if !again {
-		return nodes
-	}
-	var out []*protoNode
-	for i, n := range nodes {
-		if n.op == "Constant" && n.domain == "" && len(n.outputs) == 1 && last[n.outputs[0]] != i {
-			im.warnings = append(im.warnings, "constant "+sc.path+n.outputs[0]+" is given twice; the last one counts")
-			continue
-		}
-		out = append(out, n)
-	}
-	return out
-}
-
 // constant returns p as a tensor; nil if it is of an unsupported type, which is then
 // listed, or if it is broken, with *err set.
 func (im *importer) constant(p *protoTensor, where string, err *error) *tensor.Tensor {
@@ -435,49 +383,4 @@ func (im *importer) valueType(v protoValue, where string) (t model.Type, ok bool
 		}
 	}
 	return t, true, nil
-}
-
-// fixShapes puts the user's shapes into the inputs' types, and the value of a named
-// dimension into every input that has it.
-func (im *importer) fixShapes() error {
-	inputs := map[string]*model.Value{}
-	var known []string
-	for i := range im.graph.Inputs {
-		inputs[im.graph.Inputs[i].Name] = &im.graph.Inputs[i]
-		known = append(known, im.graph.Inputs[i].Name)
-	}
-	syms := map[string]int{}
-	for _, name := range slices.Sorted(maps.Keys(im.opts.InputShapes)) {
-		shape := im.opts.InputShapes[name]
-		in := inputs[name]
-		if in == nil {
-			return &fault.Usage{What: fmt.Sprintf("input shape of %q: the model has no such input; it has %q", name, known)}
-		}
-		if in.Type.Shape != nil && len(in.Type.Shape) != len(shape) {
-			return &fault.Usage{What: fmt.Sprintf("input shape of %q: %v has %d dimensions, the input is %v", name, shape, len(shape), in.Type)}
-		}
-		if _, err := tensor.NumElements(shape); err != nil {
-			return &fault.Usage{What: fmt.Sprintf("input shape of %q: %v", name, err)}
-		}
-		for i, d := range in.Type.Shape {
-			if d.IsKnown() && d.N != shape[i] {
-				return &fault.Usage{What: fmt.Sprintf("input shape of %q: dimension %d is %d in the model, not %d", name, i, d.N, shape[i])}
-			}
-			if had, ok := syms[d.Sym]; ok && d.Sym != "" && had != shape[i] {
-				return &fault.Usage{What: fmt.Sprintf("input shape of %q: dimension %q cannot be both %d and %d", name, d.Sym, had, shape[i])}
-			}
-			if d.Sym != "" {
-				syms[d.Sym] = shape[i]
-			}
-		}
-		in.Type.Shape = model.Dims(shape...)
-	}
-	for i := range im.graph.Inputs {
-		for j, d := range im.graph.Inputs[i].Type.Shape {
-			if n, ok := syms[d.Sym]; ok && d.Sym != "" {
-				im.graph.Inputs[i].Type.Shape[j] = model.Known(n)
-			}
-		}
-	}
-	return nil
 }

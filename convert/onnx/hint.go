@@ -36,7 +36,7 @@ func (im *importer) hint(domain, op string) string {
 	if domain != "" && model.KnownOp("", op) {
 		return "the standard operator " + op + " is supported"
 	}
-	best, distance := "", len(op)/2+1
+	best, distance := "", max(1, len(op)/3)+1
 	candidates := append(model.KnownOps(""), sortedKeys(replaced)...)
 	if domain == domainMicrosoft {
 		candidates = append(candidates, sortedKeys(microsoftRules)...)
