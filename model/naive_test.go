@@ -432,9 +432,20 @@ func naiveRows(n *Node, in []*naive, out *naive) {
 	}
 }
 
+// heads views [batch, seq, heads*size] as [batch, heads, seq, size].
+func (a *naive) heads(n int) *naive {
+	if len(a.shape) == 4 {
+		return a
+	}
+	out := newNaive(a.shape[0], n, a.shape[1], a.shape[2]/n)
+	each(out.shape, func(i int, x []int) { out.v[i] = a.at([]int{x[0], x[2], x[1]*out.shape[3] + x[3]}) })
+	return out
+}
+
 func naiveAttention(n *Node, in []*naive, out *naive) {
-	q, k, v := in[0], in[1], in[2]
-	each(out.shape, func(i int, x []int) {
+	q := in[0].heads(int(n.Int("q_num_heads", 1)))
+	k, v := in[1].heads(int(n.Int("kv_num_heads", 1))), in[2].heads(int(n.Int("kv_num_heads", 1)))
+	each([]int{q.shape[0], q.shape[1], q.shape[2], v.shape[3]}, func(i int, x []int) {
 		var sum, norm float64
 		for t := range k.shape[2] {
 			s := 0.0
@@ -448,6 +459,9 @@ func naiveAttention(n *Node, in []*naive, out *naive) {
 			e := math.Exp(s)
 			norm += e
 			sum += e * v.at([]int{x[0], x[1], t, x[3]})
+		}
+		if len(out.shape) == 3 {
+			i = (x[0]*q.shape[2]+x[2])*out.shape[2] + x[1]*v.shape[3] + x[3]
 		}
 		out.v[i] = sum / norm
 	})

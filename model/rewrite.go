@@ -45,6 +45,7 @@ var passes = []pass{
 	{"activation-chains", true, (*rewriter).activationChains},
 	{"norm-chains", true, (*rewriter).normChains},
 	{"attention-chains", true, (*rewriter).attentionChains},
+	{"attention-heads", true, (*rewriter).attentionHeads},
 	{"batch-norms", true, (*rewriter).batchNorms},
 	{"paddings", true, (*rewriter).paddings},
 	{"linear", true, (*rewriter).linear},

@@ -117,7 +117,7 @@ func (r *rewriter) attention(n *Node, q string, turn *Node, perm []int64, v, mas
 		// Attention takes a mask with a shorter last axis as one for the first keys only: what may be
 		// broadcast is made as long as the keys.
 		length := add(mask+".keys", "Shape", Type{tensor.I64, Dims(1)},
-			Attrs{"start": IntAttr(int64(rank - 2)), "end": IntAttr(int64(rank - 1))}, k)
+			Attrs{"start": IntAttr(perm[rank-2]), "end": IntAttr(perm[rank-2] + 1)}, turn.In(0))
 		t := r.typeOf(mask)
 		t.Shape = cloneDims(t.Shape)
 		t.Shape[len(t.Shape)-1] = keys

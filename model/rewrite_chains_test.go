@@ -226,3 +226,23 @@ func TestRewriteAttentionMaskOfUnknownLength(t *testing.T) {
 		t.Errorf("operators %v", got)
 	}
 }
+
+// Heads that are only split off and merged again stay where they are.
+func TestRewriteAttentionHeads(t *testing.T) {
+	b := build(in("q", 2, 3, 12), in("k", 2, 5, 12), in("v", 2, 5, 6))
+	b.ints("split", 0, -1, 3, 4)
+	b.ints("splitV", 2, 5, 3, 2)
+	turn := Attrs{"perm": IntsAttr(0, 2, 1, 3)}
+	b.node("q4", "Reshape", nil, "q", "split")
+	b.node("qh", "Transpose", turn, "q4")
+	b.node("k4", "Reshape", nil, "k", "split")
+	b.node("kt", "Transpose", Attrs{"perm": IntsAttr(0, 2, 3, 1)}, "k4")
+	b.node("v4", "Reshape", nil, "v", "splitV")
+	b.node("vh", "Transpose", turn, "v4")
+	b.node("s", "MatMul", nil, "qh", "kt")
+	b.node("p", "Softmax", nil, "s")
+	b.node("o", "MatMul", nil, "p", "vh")
+	b.node("ot", "Transpose", turn, "o")
+	b.node("y", "Reshape", nil, "ot", b.ints("merge", 0, 0, 6))
+	b.output("y").same(t, "Attention")
+}
