@@ -168,6 +168,13 @@ func operands(n int, table map[string]Binder) map[string]Binder {
 			if len(b.Out) == 0 || b.Out[0] == nil && !someOutputs[op] {
 				return nil, b.errorf("its output is not named")
 			}
+			if !dataShapes[op] {
+				for i, o := range b.Out {
+					if o != nil && o.Shape == nil {
+						return nil, b.errorf("the shape of output %d is not known", i)
+					}
+				}
+			}
 			return fn(b)
 		}
 	}
@@ -176,6 +183,15 @@ func operands(n int, table map[string]Binder) map[string]Binder {
 
 // someOutputs are the operators of which any output may be left out.
 var someOutputs = map[string]bool{"Dropout": true, "Split": true, "TopK": true, "Unique": true, "DynamicQuantizeLinear": true}
+
+// dataShapes are the operators that make outputs whose shapes only their data tell.
+var dataShapes = map[string]bool{"NonZero": true, "Unique": true, "Compress": true, "NonMaxSuppression": true,
+	"If": true, "Loop": true, "Scan": true}
+
+// isScalar reports whether input i is present and holds one number that an operator can take as a parameter.
+func (b *Bind) isScalar(i int, ok func(tensor.DType) bool) bool {
+	return b.Has(i) && ok(b.In[i].DType) && b.In[i].Len() == 1
+}
 
 func product(shape []int) int {
 	n := 1

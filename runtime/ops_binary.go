@@ -74,7 +74,7 @@ func bindRows[T, R tensor.Element](b *Bind, cost int, f rowFunc[T, R]) (Run, err
 		return nil, err
 	}
 	for i := range 2 {
-		if b.In[i].Len() == b.Out[0].Len() && b.In[i].DType.Size() == b.Out[0].DType.Size() {
+		if !b.IsConst(i) && b.In[i].Len() == b.Out[0].Len() && b.In[i].DType.Size() == b.Out[0].DType.Size() {
 			b.InPlace(0, i)
 			break
 		}

@@ -251,6 +251,10 @@ func bindView(b *Bind) (Run, error) {
 // bindDropout is the identity, with a mask of ones: nothing here trains. Inputs: x, ratio, training_mode.
 func bindDropout(b *Bind) (Run, error) {
 	if b.Has(2) {
+		isBool := func(dt tensor.DType) bool { return dt == tensor.BOOL }
+		if !b.isScalar(2, isBool) || b.Has(1) && !b.isScalar(1, tensor.DType.IsFloat) {
+			return nil, b.errorf("operands %v are not a ratio and a training mode", b.In[1:])
+		}
 		if !b.IsConst(2) || b.Has(1) && !b.IsConst(1) {
 			return nil, errNeedsValue
 		}

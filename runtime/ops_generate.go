@@ -91,7 +91,7 @@ func bindEyeLike(b *Bind) (Run, error) {
 // bindRange binds start + i delta; inputs start, limit, delta.
 func bindRange(b *Bind) (Run, error) {
 	out := b.Out[0]
-	if b.In[0].DType != out.DType || b.In[2].DType != out.DType {
+	if b.In[0].DType != out.DType || b.In[2].DType != out.DType || b.In[0].Len() != 1 || b.In[2].Len() != 1 {
 		return nil, b.errorf("operands %v and %v for a result %v", b.In[0], b.In[2], out)
 	}
 	if out.DType.IsInteger() {

@@ -180,7 +180,7 @@ func gridSample(b *Bind) (Run, error) {
 func bindAffineGrid(b *Bind) (Run, error) {
 	theta, out := b.In[0], b.Out[0]
 	rank := len(out.Shape) - 2
-	if len(theta.Shape) != 3 || theta.Shape[0] != out.Shape[0] || theta.Shape[1] != rank || theta.Shape[2] != rank+1 {
+	if theta.DType != tensor.F32 || len(theta.Shape) != 3 || theta.Shape[0] != out.Shape[0] || theta.Shape[1] != rank || theta.Shape[2] != rank+1 {
 		return nil, b.errorf("transform %v for a grid %v", theta, out)
 	}
 	align := b.Node.Int("align_corners", 0) != 0

@@ -29,7 +29,10 @@ type scales struct {
 func (b *Bind) scales() (*scales, error) {
 	x, scale := b.In[0], b.In[1]
 	n := scale.Len()
-	if b.Has(2) && b.In[2].Len() != n || !scale.DType.IsFloat() {
+	if !scale.DType.IsFloat() {
+		return nil, b.errorf("scale %v is not a float", scale)
+	}
+	if b.Has(2) && (b.In[2].Len() != n || !b.In[2].DType.IsInteger()) {
 		return nil, b.errorf("scale %v with zero point %v", scale, b.In[2])
 	}
 	s := &scales{b: b, scale: make([]float32, n), zero: make([]float32, n), block: int(b.Node.Int("block_size", 0))}

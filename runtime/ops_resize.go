@@ -207,7 +207,7 @@ func (b *Bind) resizings() ([]resizing, error) {
 				return nil, b.errorf("scales %v for %d axes", b.In[2], len(axes))
 			}
 			r.scale, r.exact = float64(b.In[2].F32()[i]), false
-		case b.Has(3) && b.In[3].Len() == len(axes):
+		case b.Has(3) && b.In[3].Len() == len(axes) && b.In[3].DType.IsInteger():
 			r.scale = float64(loadInt(b.In[3], i)) / float64(max(1, r.in))
 		default:
 			return nil, b.errorf("neither scales nor sizes for %d axes", len(axes))

@@ -201,6 +201,9 @@ func bindNonMaxSuppression(b *Bind) (Run, error) {
 		bs[2] != 4 || bs[0] != ss[0] || bs[1] != ss[2] {
 		return nil, b.errorf("boxes %v with scores %v", boxes, scores)
 	}
+	if b.Has(2) && !b.In[2].DType.IsInteger() {
+		return nil, b.errorf("limit %v is not an integer", b.In[2])
+	}
 	center := b.Node.Int("center_point_box", 0) != 0
 	scalar := func(i int, def float32) float32 {
 		if b.Has(i) && b.In[i].DType == tensor.F32 && len(b.In[i].Data) >= 4 {

@@ -290,6 +290,9 @@ func bindTrilu(b *Bind) (Run, error) {
 	if rank < 2 {
 		return nil, b.errorf("a tensor %v has no matrices", in)
 	}
+	if b.Has(1) && !b.isScalar(1, tensor.DType.IsInteger) {
+		return nil, b.errorf("diagonal %v is not an integer", b.In[1])
+	}
 	upper := b.Node.Int("upper", 1) != 0
 	rows, cols, size := in.Shape[rank-2], in.Shape[rank-1], in.DType.Size()
 	b.InPlace(0, 0)
@@ -317,7 +320,7 @@ func bindTrilu(b *Bind) (Run, error) {
 // bindReverseSequence turns the first sequence_lens[i] (input 1) steps of sequence i around.
 func bindReverseSequence(b *Bind) (Run, error) {
 	in, out := b.In[0], b.Out[0]
-	if !b.Has(1) || len(in.Shape) < 2 {
+	if !b.Has(1) || !b.In[1].DType.IsInteger() || len(in.Shape) < 2 {
 		return nil, b.errorf("needs a tensor of rank 2 or more and the lengths")
 	}
 	batchAxis, timeAxis := int(b.Node.Int("batch_axis", 1)), int(b.Node.Int("time_axis", 0))
