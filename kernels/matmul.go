@@ -13,7 +13,8 @@ type MatMul struct {
 	bias []float32
 	act  Activation
 
-	format     Format // 0 for floats
+	format     Format // 0 if the product is one of floats
+	expanded   Format // of quantized weights in a product of floats, else 0
 	lut        panelLUT
 	groups     int
 	panels     int
@@ -194,6 +195,8 @@ func (m *MatMul) block(row, rowEnd, lo, hi int, scratch []byte) {
 		for i := range rows {
 			clear(dst[i*m.ldd+col : i*m.ldd+colEnd])
 		}
+	case m.expanded != 0:
+		m.panelsExpanded(dst, m.x[row*m.ldx:], rows, lo, hi, scratch)
 	case m.format == 0:
 		panelsFloat(dst, m.ldd, m.x[row*m.ldx:], m.ldx, rows, &m.w, lo, hi, scratch)
 	default:

@@ -15,7 +15,7 @@ func QuantizeRow(dst []byte, x []float32) {
 	}
 }
 
-// IsQuantized reports whether the weights are, so that RunQuantized may be used.
+// IsQuantized reports whether weights and activations are, so that RunQuantized may be used.
 func (m *MatMul) IsQuantized() bool { return m.format != 0 }
 
 // RunQuantized is Run on rows that are quantized already: each row is Groups(K) groups as QuantizeRow writes
@@ -25,7 +25,7 @@ func (m *MatMul) RunQuantized(dst []float32, ldd int, acts []byte, rows int, scr
 		return
 	}
 	if m.format == 0 {
-		panic("kernels: MatMul.RunQuantized: the weights are floats")
+		panic("kernels: MatMul.RunQuantized: the product is one of floats")
 	}
 	if ldd < m.w.N && rows > 1 || len(dst) < (rows-1)*ldd+m.w.N || len(acts) < rows*m.groups*actBlockBytes ||
 		len(scratch) < m.ScratchBytes(rows) {

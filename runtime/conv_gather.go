@@ -67,7 +67,7 @@ func (c *conv) bindGathered(b *Bind, w *tensor.Tensor, constant bool) (func(), e
 		g.tile = (g.rows + tiles - 1) / tiles
 	}
 	pointwise := c.geo.isPointwise()
-	g.coded = constant && !pointwise && w.DType.IsQuantized() && c.cg%kernels.GroupLen == 0 &&
+	g.coded = constant && !pointwise && w.DType.IsQuantized() && !floatActs(b) && c.cg%kernels.GroupLen == 0 &&
 		(c.groups == 1 || c.mg%kernels.PanelRows == 0)
 	g.pixel, g.slice = c.c*4, c.cg*4
 	if g.coded {
@@ -114,7 +114,7 @@ func (g *gatherConv) bindProducts(b *Bind, parts int) error {
 	for part := range g.products {
 		g.products[part] = make([]*rowProduct, g.groups)
 		for i := range g.products[part] {
-			p := &rowProduct{n: g.mg, k: g.k, act: act}
+			p := &rowProduct{n: g.mg, k: g.k, act: act, wide: floatActs(b)}
 			if g.bias != nil {
 				p.bias = &tensor.Tensor{DType: tensor.F32, Shape: []int{g.mg}}
 			}

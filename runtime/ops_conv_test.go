@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/dsk-toolkit/dsk/model"
@@ -126,6 +127,7 @@ func TestDskConv(t *testing.T) {
 			t.Fatal(err)
 		}
 		coded, values := quantized(t, w, tensor.D8)
+		narrow, narrowValues := quantized(t, w, tensor.D3)
 		for _, form := range []struct {
 			name   string
 			w      *tensor.Tensor
@@ -133,13 +135,18 @@ func TestDskConv(t *testing.T) {
 			consts []int
 			tol    float64
 		}{{"row", w, w, []int{1, 2}, 2e-5}, {"panels", packed, w, []int{1, 2}, 2e-5}, {"computed", w, w, nil, 2e-5},
-			{"computed bias", w, w, []int{1}, 2e-5}, {"D8", coded, values, []int{1, 2}, 0.008 * math.Sqrt(float64(product(w.Shape[1:])))}} {
+			{"computed bias", w, w, []int{1}, 2e-5}, {"D8", coded, values, []int{1, 2}, 0.008 * math.Sqrt(float64(product(w.Shape[1:])))},
+			{"D8, act_bits 32", coded, values, []int{1, 2}, 2e-5}, {"D3, act_bits 32", narrow, narrowValues, []int{1, 2}, 2e-5}} {
+			attrs := c.attrs()
+			if strings.HasSuffix(form.name, "act_bits 32") {
+				attrs["act_bits"] = model.IntAttr(32)
+			}
 			want := c.naive(x.F32(), form.values.F32(), bias.F32(), z)
 			in[1] = form.w
 			var first []byte
 			for _, threads := range []int{1, 2, 5} {
 				y := emptyF32(out...)
-				op := testOp{domain: model.DomainDsk, op: "Conv", attrs: c.attrs(), in: in, constant: form.consts,
+				op := testOp{domain: model.DomainDsk, op: "Conv", attrs: attrs, in: in, constant: form.consts,
 					out: []*tensor.Tensor{y}, threads: threads}
 				op.run(t)
 				nearF32(t, c.name+", "+form.name, y.F32(), want, form.tol)

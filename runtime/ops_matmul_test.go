@@ -58,18 +58,20 @@ func TestLinear(t *testing.T) {
 		values *tensor.Tensor
 		consts []int
 		tol    float64
+		attrs  model.Attrs
 	}
 	forms := []form{
-		{"row", w, w, []int{1, 2}, 1e-5},
-		{"row, computed bias", w, w, []int{1}, 1e-5},
-		{"panels", tensor.Pack(w), w, []int{1, 2}, 1e-5},
-		{"computed", w, w, nil, 1e-5},
-		{"F16", half, halfValues, []int{1, 2}, 1e-5},
-		{"F16 panels", tensor.Pack(half), halfValues, []int{1, 2}, 1e-5},
+		{"row", w, w, []int{1, 2}, 1e-5, nil},
+		{"row, computed bias", w, w, []int{1}, 1e-5, nil},
+		{"panels", tensor.Pack(w), w, []int{1, 2}, 1e-5, nil},
+		{"computed", w, w, nil, 1e-5, nil},
+		{"F16", half, halfValues, []int{1, 2}, 1e-5, nil},
+		{"F16 panels", tensor.Pack(half), halfValues, []int{1, 2}, 1e-5, nil},
 	}
 	for _, dt := range []tensor.DType{tensor.D8, tensor.D4, tensor.D3, tensor.D2} {
 		q, d := quantized(t, w, dt)
-		forms = append(forms, form{dt.String(), q, d, []int{1, 2}, 0.05})
+		forms = append(forms, form{dt.String(), q, d, []int{1, 2}, 0.05, nil},
+			form{dt.String() + ", act_bits 32", q, d, []int{1, 2}, 1e-5, model.Attrs{"act_bits": model.IntAttr(32)}})
 	}
 	for _, f := range forms {
 		if err := f.w.Load(); err != nil {
@@ -81,7 +83,7 @@ func TestLinear(t *testing.T) {
 				x, bias := randF32(3, 1, rows, 65), randF32(4, 37)
 				y := emptyF32(1, rows, 37)
 				op := testOp{domain: model.DomainDsk, op: "Linear", in: []*tensor.Tensor{x, f.w, bias},
-					constant: f.consts, out: []*tensor.Tensor{y}, threads: threads}
+					constant: f.consts, out: []*tensor.Tensor{y}, threads: threads, attrs: f.attrs}
 				op.run(t)
 				want := naiveLinear(x.F32(), f.values.F32(), bias.F32(), rows, 37, 65)
 				nearF32(t, fmt.Sprintf("%s, %d rows", f.name, rows), y.F32(), want, f.tol)

@@ -18,7 +18,11 @@ type rowProduct struct {
 	w     *tensor.Tensor // F32[n,k], if the weights are not constant
 	bias  *tensor.Tensor // if it is not part of fixed
 	act   kernels.Activation
+	wide  bool // activations stay floats, even where the weights are quantized
 }
+
+// floatActs reports whether a node's activations must not be quantized: its attribute act_bits is 32.
+func floatActs(b *Bind) bool { return b.Node.Int("act_bits", 8) == 32 }
 
 // weightPanels returns a constant tensor as an n x k matrix in panels; row-major floats are packed,
 // element (r, c) being number r*rowStride + c*colStride.
@@ -101,7 +105,7 @@ func weightFloats(b *Bind, t *tensor.Tensor, n, k int) ([]float32, error) {
 // newRowProduct binds the weights in input wi, row-major or in panels, and the optional bias in input
 // bi, with the given pool (nil to compute on the calling goroutine).
 func newRowProduct(b *Bind, pool *kernels.Pool, wi, bi, n, k int, act kernels.Activation) (*rowProduct, error) {
-	p := &rowProduct{n: n, k: k, act: act}
+	p := &rowProduct{n: n, k: k, act: act, wide: floatActs(b)}
 	w := b.In[wi]
 	if b.Has(bi) {
 		if err := needShape(b, "the bias", b.In[bi], n); err != nil {
@@ -129,15 +133,19 @@ func newRowProduct(b *Bind, pool *kernels.Pool, wi, bi, n, k int, act kernels.Ac
 
 // fix makes the product one of constant weights.
 func (p *rowProduct) fix(pool *kernels.Pool, w kernels.Weights, constBias bool) {
+	newMatMul := kernels.NewMatMul
+	if p.wide {
+		newMatMul = kernels.NewMatMulFloat
+	}
 	switch {
 	case p.bias == nil:
-		p.fixed = kernels.NewMatMul(pool, w, nil, p.act)
+		p.fixed = newMatMul(pool, w, nil, p.act)
 		p.act = kernels.Activation{}
 	case constBias:
-		p.fixed = kernels.NewMatMul(pool, w, p.bias.F32(), p.act)
+		p.fixed = newMatMul(pool, w, p.bias.F32(), p.act)
 		p.bias, p.act = nil, kernels.Activation{}
 	default:
-		p.fixed = kernels.NewMatMul(pool, w, nil, kernels.Activation{})
+		p.fixed = newMatMul(pool, w, nil, kernels.Activation{})
 	}
 }
 

@@ -1,0 +1,60 @@
+package kernels
+
+// NewMatMulFloat is NewMatMul for activations that stay floats: quantized weights are expanded, a block
+// of two panels at a time, and multiplied as float32. The result is that of the float product
+// with the weights that DequantizeRow gives, bit for bit. It costs more time than the product of integers and
+// no more memory than a block. Weights that are floats are multiplied as NewMatMul does.
+func NewMatMulFloat(p *Pool, w Weights, bias []float32, act Activation) *MatMul {
+	m := NewMatMul(p, w, bias, act)
+	m.format, m.expanded = 0, m.format
+	return m
+}
+
+// panelsExpanded is panelsFloat for quantized weights.
+func (m *MatMul) panelsExpanded(dst []float32, x []float32, rows, lo, hi int, scratch []byte) {
+	n, k := min(hi*PanelRows, m.w.N), m.w.K
+	block := floatsOf(scratch)
+	for i := 0; i < rows; i += gemmRows {
+		count := min(gemmRows, rows-i)
+		for at := 0; at < k; at += gemmDepth {
+			depth := min(gemmDepth, k-at)
+			for p := lo; p < hi; p += 2 {
+				b0 := block[:depth*PanelRows]
+				b1 := b0
+				m.expandBlock(b0, p, at)
+				if p+1 < hi {
+					b1 = block[depth*PanelRows:][:depth*PanelRows]
+					m.expandBlock(b1, p+1, at)
+				}
+				c := p * PanelRows
+				gemmStrip(dst[i*m.ldd+c:], m.ldd, x[i*m.ldx+at:], m.ldx, count, b0, b1, PanelRows, min(stripCols, n-c), depth, at > 0)
+			}
+		}
+	}
+}
+
+// expandBlock writes columns k.. of panel p to dst, 16 rows of each side by side: dst[c*16+r] is column k+c
+// of row r. k is a multiple of GroupLen.
+func (m *MatMul) expandBlock(dst []float32, p, k int) {
+	panel := m.panel(p)
+	size := m.expanded.GroupBytes()
+	offsets := [2]int32{int32(int16(m.lut.offset)), int32(int16(m.lut.shifted))}
+	var level [PanelRows][GroupLen]uint8
+	var offset [PanelRows]int32
+	var scale [PanelRows]float32
+	for g := k / GroupLen; len(dst) > 0; g++ {
+		expandGroup(&level, panel[CodesOffset(m.w.K)+g*size:][:size], m.expanded, &m.lut)
+		for r, s := range panel[ScalesOffset+g*PanelRows:][:PanelRows] {
+			offset[r] = offsets[s/TableBit]
+			scale[r] = float32(s&MaxScale) * getFloat32(panel[r*4:])
+		}
+		columns := min(GroupLen, len(dst)/PanelRows)
+		for c := range columns {
+			out := (*[PanelRows]float32)(dst[c*PanelRows:])
+			for r := range out {
+				out[r] = float32(int32(level[r][c])+offset[r]) * scale[r]
+			}
+		}
+		dst = dst[columns*PanelRows:]
+	}
+}
