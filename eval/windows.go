@@ -67,7 +67,7 @@ func (w *lmWindows) addStream(ids []int32) {
 		if end-at < w.size && at > 0 {
 			return
 		}
-		w.add(ids[at:end])
+		w.add(ids[at:end], false)
 	}
 }
 
@@ -84,7 +84,7 @@ func (w *lmWindows) addDocuments(text string, bos int32) {
 		ids := append(append([]int32{bos}, w.tok.Encode(body, false)...), bos)
 		first := len(w.windows)
 		for at := 0; at+w.scoreFrom < len(ids); at += w.size {
-			w.add(ids[at:min(at+w.size, len(ids))])
+			w.add(ids[at:min(at+w.size, len(ids))], true)
 		}
 		if n := len(w.bytes); n > first {
 			// The separator and what trimming took are predicted with the document's last token.
@@ -95,9 +95,10 @@ func (w *lmWindows) addDocuments(text string, bos int32) {
 
 func (w *lmWindows) full() bool { return w.limit > 0 && len(w.windows) >= w.limit }
 
-func (w *lmWindows) add(window []int32) {
+// add takes a window; skipSpecial says that special tokens in it stand for no bytes of the text.
+func (w *lmWindows) add(window []int32, skipSpecial bool) {
 	w.windows = append(w.windows, window)
-	w.bytes = append(w.bytes, len(w.tok.Decode(window, false))-len(w.tok.Decode(window[:w.scoreFrom], false)))
+	w.bytes = append(w.bytes, len(w.tok.Decode(window, skipSpecial))-len(w.tok.Decode(window[:w.scoreFrom], skipSpecial)))
 }
 
 func (w *lmWindows) context() int { return w.size }
