@@ -6,8 +6,9 @@
 // Products of quantized panels with AVX2, as dot_avx512_amd64.s has them: eight
 // rows in a register, so a line of a panel is two. Levels stay below 128, so the pair sums of
 // VPMADDUBSW fit int16: 2*127*127 < 32768.
+// VMOVD, not MOVQ: a legacy SSE move with dirty upper halves stalls for hundreds of nanoseconds.
 
-#define CONSTD(x, xreg, y) MOVL $x, BX; MOVQ BX, xreg; VPBROADCASTD xreg, y
+#define CONSTD(x, xreg, y) MOVL $x, BX; VMOVD BX, xreg; VPBROADCASTD xreg, y
 
 // SI panel, R9 offset of codes, R10 groups, Y15 int16 ones, Y14 levels,
 // Y12 offset, Y11 shifted offset
