@@ -23,6 +23,8 @@ type runOptions struct {
 	seed                    uint64
 	stop, inputs            []string
 	promptFile, outputDir   string
+	annotate                string
+	annotateScore           float64
 	noSpecial, force        bool
 	top                     int
 }
@@ -37,6 +39,7 @@ func (a *app) runCommand() *cobra.Command {
   dsk run lm.dsk "Once upon a time" --max-tokens 64
   echo "Once upon a time" | dsk run lm.dsk
   dsk run cnn.dsk photo.jpg other.png
+  dsk run detector.dsk photo.jpg --annotate boxes.png
   dsk run graph.dsk --input x=x.npy --output-dir out
 
 A missing prompt is read from standard input. Nothing is ever asked.`,
@@ -58,6 +61,8 @@ A missing prompt is read from standard input. Nothing is ever asked.`,
 	f.StringVar(&o.outputDir, "output-dir", "", "write every output there as NAME.npy")
 	f.BoolVar(&o.force, "force", false, "replace existing output files")
 	f.IntVar(&o.top, "top", 5, "classes to print")
+	f.StringVar(&o.annotate, "annotate", "", "write the image with its boxes or labels as OUT.png; with several images, OUT-%d.png")
+	f.Float64Var(&o.annotateScore, "annotate-score", 0.3, "draw no boxes that score less")
 	return cmd
 }
 
@@ -68,6 +73,8 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 	}
 	defer f.Close()
 	switch {
+	case o.annotate != "" && (len(o.inputs) > 0 || m.Meta.Task == model.TaskLM):
+		return &fault.Usage{What: "--annotate is for models that are run on images"}
 	case len(o.inputs) > 0:
 		return a.runTensors(ctx, m, o)
 	case m.Meta.Task == model.TaskLM:

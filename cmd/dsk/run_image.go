@@ -2,8 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/dsk-toolkit/dsk/runtime/detect"
@@ -18,6 +28,10 @@ type imageResult struct {
 }
 
 func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *runOptions) error {
+	pictures, err := a.pictureNames(len(files), o)
+	if err != nil {
+		return err
+	}
 	v, err := vision.New(m, runtime.Options{Threads: a.threads})
 	if err != nil {
 		return err
@@ -25,7 +39,7 @@ func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *
 	defer v.Close()
 	names := labels(m)
 	results := make([]imageResult, 0, len(files))
-	for _, file := range files {
+	for i, file := range files {
 		img, err := dataset.ReadImage(file)
 		if err != nil {
 			return err
@@ -43,7 +57,12 @@ func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *
 			r.Classes[i].Label = className(names, r.Classes[i].Class)
 		}
 		results = append(results, r)
-		if !a.json {
+		if pictures != nil {
+			if err := a.writePicture(pictures[i], draw(img, r, names, o.annotateScore)); err != nil {
+				return err
+			}
+		}
+		if !a.json && o.annotate != "-" {
 			a.printImage(r, names)
 		}
 	}
@@ -53,6 +72,57 @@ func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *
 		}{results})
 	}
 	return nil
+}
+
+// pictureVerb is the place of an image's number in the name that --annotate gives.
+var pictureVerb = regexp.MustCompile(`%0?[0-9]?d`)
+
+// pictureNames returns the file to draw each of n images in, nil without --annotate. Images are numbered from 1.
+func (a *app) pictureNames(n int, o *runOptions) ([]string, error) {
+	switch verbs := len(pictureVerb.FindAllString(o.annotate, -1)); {
+	case o.annotate == "":
+		return nil, nil
+	case o.annotate == "-" && (n > 1 || a.json):
+		return nil, &fault.Usage{What: "--annotate - writes one picture to standard output and nothing else"}
+	case o.annotate != "-" && !strings.EqualFold(filepath.Ext(o.annotate), ".png"):
+		return nil, &fault.Usage{What: fmt.Sprintf("--annotate %s: the file must be a .png", o.annotate)}
+	case n > 1 && verbs != 1:
+		return nil, &fault.Usage{What: fmt.Sprintf("--annotate %s: for %d images the name needs one %%d, the image's number", o.annotate, n)}
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = pictureVerb.ReplaceAllStringFunc(o.annotate, func(verb string) string { return fmt.Sprintf(verb, i+1) })
+		if err := needOutput(names[i], o.force); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// draw shows a result on its image: all classes, or the boxes that are sure enough.
+func draw(img *dataset.RGB, r imageResult, names []string, minScore float64) image.Image {
+	if r.Classes != nil {
+		return vision.DrawClasses(img, r.Classes)
+	}
+	sure := slices.DeleteFunc(slices.Clone(r.Boxes), func(b detect.Box) bool { return float64(b.Score) < minScore })
+	return vision.DrawBoxes(img, sure, func(class int) string { return className(names, class) })
+}
+
+// writePicture writes a PNG beside its place and moves it there, so that no half picture is ever seen.
+func (a *app) writePicture(path string, img image.Image) error {
+	if path == "-" {
+		return png.Encode(a.stdout, img)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".dsk-*.png")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	err = errors.Join(png.Encode(tmp, img), tmp.Chmod(0o644), tmp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
 }
 
 func (a *app) printImage(r imageResult, names []string) {
