@@ -3,7 +3,6 @@ package onnx
 import (
 	"fmt"
 	"sort"
-	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -36,16 +35,11 @@ func (im *importer) hint(domain, op string) string {
 	if domain != "" && model.KnownOp("", op) {
 		return "the standard operator " + op + " is supported"
 	}
-	best, distance := "", max(1, len(op)/3)+1
 	candidates := append(model.KnownOps(""), sortedKeys(replaced)...)
 	if domain == domainMicrosoft {
 		candidates = append(candidates, sortedKeys(microsoftRules)...)
 	}
-	for _, k := range candidates {
-		if d := editDistance(strings.ToLower(op), strings.ToLower(k)); d < distance {
-			best, distance = k, d
-		}
-	}
+	best := fault.Nearest(op, candidates)
 	if best == "" {
 		return ""
 	}
@@ -59,27 +53,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	sort.Strings(out)
 	return out
-}
-
-// editDistance is the number of letters to insert, delete or replace to make b of a (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // collapse joins items that differ only in where they are.

@@ -2,7 +2,6 @@ package safetensors
 
 import (
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 
@@ -45,33 +44,15 @@ func findArchitecture(c *config) (architecture, error) {
 	if len(classes) > 0 {
 		what = strings.TrimSpace(kind + " (" + classes[0] + ")")
 	}
-	best := slices.MinFunc(architectures, func(a, b architecture) int {
-		return editDistance(kind, a.modelType) - editDistance(kind, b.modelType)
-	})
-	return architecture{}, &fault.Unsupported{Kind: "architecture", Items: []fault.Item{{
-		What: what, Hint: fmt.Sprintf("the nearest that dsk knows is %s (%s)", best.modelType, best.class),
-	}}}
-}
-
-// editDistance is the number of letters to insert, delete or change that makes b out of a.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	var known []string
+	for _, a := range architectures {
+		known = append(known, a.modelType)
 	}
-	for i := range a {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range b {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, diag+1, row[j]+1)
-		}
+	hint := "dsk knows " + strings.Join(known, ", ")
+	if best := fault.Nearest(kind, known); best != "" {
+		hint = "the nearest that dsk knows is " + best
 	}
-	return row[len(b)]
+	return architecture{}, &fault.Unsupported{Kind: "architecture", Items: []fault.Item{{What: what, Hint: hint}}}
 }
 
 // builder makes a graph out of a checkpoint. Its methods are the building blocks that
