@@ -3,6 +3,7 @@ package safetensors
 import (
 	"fmt"
 	"sort"
+	"slices"
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -49,8 +50,8 @@ func findArchitecture(c *config) (architecture, error) {
 		known = append(known, a.modelType)
 	}
 	hint := "dsk knows " + strings.Join(known, ", ")
-	if best := fault.Nearest(kind, known); best != "" {
-		hint = "the nearest that dsk knows is " + best
+	if i := slices.Index(known, fault.Nearest(kind, known)); i >= 0 {
+		hint = fmt.Sprintf("the nearest that dsk knows is %s (%s)", architectures[i].modelType, architectures[i].class)
 	}
 	return architecture{}, &fault.Unsupported{Kind: "architecture", Items: []fault.Item{{What: what, Hint: hint}}}
 }
