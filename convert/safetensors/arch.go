@@ -2,8 +2,8 @@ package safetensors
 
 import (
 	"fmt"
-	"sort"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
