@@ -248,15 +248,12 @@ func (p *Preprocess) fit(img *RGB, w, h int) (*RGB, Placed, error) {
 			img = box
 		}
 	case p.Fit == FitCrop:
-		// The side that fits tightest gets the target's size, the other is truncated as torchvision does.
-		nw, nh := tw, img.H*tw/img.W
-		if img.W*th > img.H*tw {
-			nw, nh = img.W*th/img.H, th
-		}
-		s := float32(nw) / float32(img.W)
+		// One side gets the target's size, the other is rounded to it, halves to even as Python rounds.
+		s := max(float64(tw)/float64(img.W), float64(th)/float64(img.H))
+		nw, nh := int(math.RoundToEven(float64(img.W)*s)), int(math.RoundToEven(float64(img.H)*s))
 		if img, err = img.Resize(max(nw, 1), max(nh, 1), p.Filter); err == nil {
 			x, y := centre(img.W, w), centre(img.H, h)
-			place = Placed{s, s, float32(-x), float32(-y)}
+			place = Placed{float32(s), float32(s), float32(-x), float32(-y)}
 			img = img.Crop(x, y, w, h)
 		}
 	}
@@ -270,8 +267,8 @@ func (p *Preprocess) fit(img *RGB, w, h int) (*RGB, Placed, error) {
 	return img, place, nil
 }
 
-// centre is the offset of a cut of size n from the middle of size pixels, halves to even as Python rounds.
-func centre(size, n int) int { return int(math.RoundToEven(float64(size-n) / 2)) }
+// centre is the offset of a cut of size n from the middle of size pixels.
+func centre(size, n int) int { return (size - n) >> 1 }
 
 // fill writes the pixels' values.
 func (p *Preprocess) fill(dst []float32, img *RGB) {
