@@ -1,0 +1,337 @@
+//go:build amd64 && !purego
+
+#include "textflag.h"
+
+// Loops that show the peak rate of one instruction: independent accumulators, more of them than the instruction's
+// latency times its rate, and a counter. Every factor is 1, so that the accumulators count; they are stored at the end.
+//
+// Two instructions are missing from the assembler in the form that is needed. Their operands are fixed here:
+// factors in registers 14 and 15, the accumulator in register d, 0..7 for LOW and 8..13 for HIGH.
+
+// VEX.256.66.0F38.W0 50 /r: vpdpbusd ymm(d), ymm14, ymm15
+#define DPBUSDLOW(d) BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $(0xc7 + 8*d)
+#define DPBUSDHIGH(d) BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $(0xc7 + 8*(d-8))
+
+// EVEX.512.F3.0F38.W0 52 /r: vdpbf16ps zmm(d), zmm14, zmm15
+#define DPBF16LOW(d) BYTE $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $(0xc7 + 8*d)
+#define DPBF16HIGH(d) BYTE $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $(0xc7 + 8*(d-8))
+
+#define DPBUSD(d) VPDPBUSD Z14, Z15, d
+#define FMAZ(d) VFMADD231PS Z14, Z15, d
+#define FMAY(d) VFMADD231PS Y14, Y15, d
+#define MADDUBS(d) VPMADDUBSW Y14, Y15, Y12; VPMADDWD Y13, Y12, Y12; VPADDD Y12, d, d
+
+// Twelve accumulators, stored at DI.
+#define CLEARZ \
+	VPXORD Z0, Z0, Z0 \
+	VPXORD Z1, Z1, Z1 \
+	VPXORD Z2, Z2, Z2 \
+	VPXORD Z3, Z3, Z3 \
+	VPXORD Z4, Z4, Z4 \
+	VPXORD Z5, Z5, Z5 \
+	VPXORD Z6, Z6, Z6 \
+	VPXORD Z7, Z7, Z7 \
+	VPXORD Z8, Z8, Z8 \
+	VPXORD Z9, Z9, Z9 \
+	VPXORD Z10, Z10, Z10 \
+	VPXORD Z11, Z11, Z11
+
+#define STOREZ \
+	VMOVDQU64 Z0, 0(DI) \
+	VMOVDQU64 Z1, 64(DI) \
+	VMOVDQU64 Z2, 128(DI) \
+	VMOVDQU64 Z3, 192(DI) \
+	VMOVDQU64 Z4, 256(DI) \
+	VMOVDQU64 Z5, 320(DI) \
+	VMOVDQU64 Z6, 384(DI) \
+	VMOVDQU64 Z7, 448(DI) \
+	VMOVDQU64 Z8, 512(DI) \
+	VMOVDQU64 Z9, 576(DI) \
+	VMOVDQU64 Z10, 640(DI) \
+	VMOVDQU64 Z11, 704(DI)
+
+#define CLEARY \
+	VPXOR Y0, Y0, Y0 \
+	VPXOR Y1, Y1, Y1 \
+	VPXOR Y2, Y2, Y2 \
+	VPXOR Y3, Y3, Y3 \
+	VPXOR Y4, Y4, Y4 \
+	VPXOR Y5, Y5, Y5 \
+	VPXOR Y6, Y6, Y6 \
+	VPXOR Y7, Y7, Y7 \
+	VPXOR Y8, Y8, Y8 \
+	VPXOR Y9, Y9, Y9 \
+	VPXOR Y10, Y10, Y10 \
+	VPXOR Y11, Y11, Y11
+
+#define STOREY \
+	VMOVDQU Y0, 0(DI) \
+	VMOVDQU Y1, 32(DI) \
+	VMOVDQU Y2, 64(DI) \
+	VMOVDQU Y3, 96(DI) \
+	VMOVDQU Y4, 128(DI) \
+	VMOVDQU Y5, 160(DI) \
+	VMOVDQU Y6, 192(DI) \
+	VMOVDQU Y7, 224(DI) \
+	VMOVDQU Y8, 256(DI) \
+	VMOVDQU Y9, 288(DI) \
+	VMOVDQU Y10, 320(DI) \
+	VMOVDQU Y11, 352(DI)
+
+// func peakVPDPBUSDAVX512(acc *byte, rounds int)
+TEXT ·peakVPDPBUSDAVX512(SB), NOSPLIT, $0-16
+	MOVQ acc+0(FP), DI
+	MOVQ rounds+8(FP), CX
+	MOVL $0x1010101, AX
+	VPBROADCASTD AX, Z14
+	VPORD Z14, Z14, Z15
+	CLEARZ
+
+loop:
+	DPBUSD(Z0)
+	DPBUSD(Z1)
+	DPBUSD(Z2)
+	DPBUSD(Z3)
+	DPBUSD(Z4)
+	DPBUSD(Z5)
+	DPBUSD(Z6)
+	DPBUSD(Z7)
+	DPBUSD(Z8)
+	DPBUSD(Z9)
+	DPBUSD(Z10)
+	DPBUSD(Z11)
+	DECQ CX
+	JNZ  loop
+	STOREZ
+	VZEROUPPER
+	RET
+
+// func peakVPDPBUSDAVXVNNI(acc *byte, rounds int)
+TEXT ·peakVPDPBUSDAVXVNNI(SB), NOSPLIT, $0-16
+	MOVQ acc+0(FP), DI
+	MOVQ rounds+8(FP), CX
+	MOVL $0x1010101, AX
+	VMOVD AX, X14
+	VPBROADCASTD X14, Y14
+	VPOR Y14, Y14, Y15
+	CLEARY
+
+loop:
+	DPBUSDLOW(0)
+	DPBUSDLOW(1)
+	DPBUSDLOW(2)
+	DPBUSDLOW(3)
+	DPBUSDLOW(4)
+	DPBUSDLOW(5)
+	DPBUSDLOW(6)
+	DPBUSDLOW(7)
+	DPBUSDHIGH(8)
+	DPBUSDHIGH(9)
+	DPBUSDHIGH(10)
+	DPBUSDHIGH(11)
+	DECQ CX
+	JNZ  loop
+	STOREY
+	VZEROUPPER
+	RET
+
+// func peakVPMADDUBSWAVX2(acc *byte, rounds int)
+TEXT ·peakVPMADDUBSWAVX2(SB), NOSPLIT, $0-16
+	MOVQ acc+0(FP), DI
+	MOVQ rounds+8(FP), CX
+	MOVL $0x1010101, AX
+	VMOVD AX, X14
+	VPBROADCASTD X14, Y14
+	VPOR Y14, Y14, Y15
+	MOVL $0x00010001, AX
+	VMOVD AX, X13
+	VPBROADCASTD X13, Y13
+	CLEARY
+
+loop:
+	MADDUBS(Y0)
+	MADDUBS(Y1)
+	MADDUBS(Y2)
+	MADDUBS(Y3)
+	MADDUBS(Y4)
+	MADDUBS(Y5)
+	MADDUBS(Y6)
+	MADDUBS(Y7)
+	MADDUBS(Y8)
+	MADDUBS(Y9)
+	MADDUBS(Y10)
+	MADDUBS(Y11)
+	DECQ CX
+	JNZ  loop
+	STOREY
+	VZEROUPPER
+	RET
+
+// func peakVDPBF16PSAVX512(acc *byte, rounds int)
+TEXT ·peakVDPBF16PSAVX512(SB), NOSPLIT, $0-16
+	MOVQ acc+0(FP), DI
+	MOVQ rounds+8(FP), CX
+	MOVL $0x3f803f80, AX
+	VPBROADCASTD AX, Z14
+	VPORD Z14, Z14, Z15
+	CLEARZ
+
+loop:
+	DPBF16LOW(0)
+	DPBF16LOW(1)
+	DPBF16LOW(2)
+	DPBF16LOW(3)
+	DPBF16LOW(4)
+	DPBF16LOW(5)
+	DPBF16LOW(6)
+	DPBF16LOW(7)
+	DPBF16HIGH(8)
+	DPBF16HIGH(9)
+	DPBF16HIGH(10)
+	DPBF16HIGH(11)
+	DECQ CX
+	JNZ  loop
+	STOREZ
+	VZEROUPPER
+	RET
+
+// func peakVFMADDAVX512(acc *byte, rounds int)
+TEXT ·peakVFMADDAVX512(SB), NOSPLIT, $0-16
+	MOVQ acc+0(FP), DI
+	MOVQ rounds+8(FP), CX
+	MOVL $0x3f800000, AX
+	VPBROADCASTD AX, Z14
+	VPORD Z14, Z14, Z15
+	CLEARZ
+
+loop:
+	FMAZ(Z0)
+	FMAZ(Z1)
+	FMAZ(Z2)
+	FMAZ(Z3)
+	FMAZ(Z4)
+	FMAZ(Z5)
+	FMAZ(Z6)
+	FMAZ(Z7)
+	FMAZ(Z8)
+	FMAZ(Z9)
+	FMAZ(Z10)
+	FMAZ(Z11)
+	DECQ CX
+	JNZ  loop
+	STOREZ
+	VZEROUPPER
+	RET
+
+// func peakVFMADDAVX2(acc *byte, rounds int)
+TEXT ·peakVFMADDAVX2(SB), NOSPLIT, $0-16
+	MOVQ acc+0(FP), DI
+	MOVQ rounds+8(FP), CX
+	MOVL $0x3f800000, AX
+	VMOVD AX, X14
+	VPBROADCASTD X14, Y14
+	VPOR Y14, Y14, Y15
+	CLEARY
+
+loop:
+	FMAY(Y0)
+	FMAY(Y1)
+	FMAY(Y2)
+	FMAY(Y3)
+	FMAY(Y4)
+	FMAY(Y5)
+	FMAY(Y6)
+	FMAY(Y7)
+	FMAY(Y8)
+	FMAY(Y9)
+	FMAY(Y10)
+	FMAY(Y11)
+	DECQ CX
+	JNZ  loop
+	STOREY
+	VZEROUPPER
+	RET
+
+// func readBytesAVX512(b *byte, n int, x *[8]uint64)
+// n is a positive multiple of 512.
+TEXT ·readBytesAVX512(SB), NOSPLIT, $0-24
+	MOVQ b+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ x+16(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+loop:
+	VPXORD 0(SI), Z0, Z0
+	VPXORD 64(SI), Z1, Z1
+	VPXORD 128(SI), Z2, Z2
+	VPXORD 192(SI), Z3, Z3
+	VPXORD 256(SI), Z4, Z4
+	VPXORD 320(SI), Z5, Z5
+	VPXORD 384(SI), Z6, Z6
+	VPXORD 448(SI), Z7, Z7
+	ADDQ $512, SI
+	SUBQ $512, CX
+	JNZ  loop
+	VPXORD Z4, Z0, Z0
+	VPXORD Z5, Z1, Z1
+	VPXORD Z6, Z2, Z2
+	VPXORD Z7, Z3, Z3
+	VPXORD Z2, Z0, Z0
+	VPXORD Z3, Z1, Z1
+	VPXORD Z1, Z0, Z0
+	VMOVDQU64 Z0, (DI)
+	VZEROUPPER
+	RET
+
+// func readBytesAVX2(b *byte, n int, x *[8]uint64)
+// n is a positive multiple of 512.
+TEXT ·readBytesAVX2(SB), NOSPLIT, $0-24
+	MOVQ b+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ x+16(FP), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+loop:
+	VPXOR 0(SI), Y0, Y0
+	VPXOR 32(SI), Y1, Y1
+	VPXOR 64(SI), Y2, Y2
+	VPXOR 96(SI), Y3, Y3
+	VPXOR 128(SI), Y4, Y4
+	VPXOR 160(SI), Y5, Y5
+	VPXOR 192(SI), Y6, Y6
+	VPXOR 224(SI), Y7, Y7
+	VPXOR 256(SI), Y0, Y0
+	VPXOR 288(SI), Y1, Y1
+	VPXOR 320(SI), Y2, Y2
+	VPXOR 352(SI), Y3, Y3
+	VPXOR 384(SI), Y4, Y4
+	VPXOR 416(SI), Y5, Y5
+	VPXOR 448(SI), Y6, Y6
+	VPXOR 480(SI), Y7, Y7
+	ADDQ $512, SI
+	SUBQ $512, CX
+	JNZ  loop
+	VPXOR Y4, Y0, Y0
+	VPXOR Y5, Y1, Y1
+	VPXOR Y6, Y2, Y2
+	VPXOR Y7, Y3, Y3
+	VPXOR Y2, Y0, Y0
+	VPXOR Y3, Y1, Y1
+	VMOVDQU Y0, (DI)
+	VMOVDQU Y1, 32(DI)
+	VZEROUPPER
+	RET

@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package kernels
+
+func peaksSIMD() []Peak { return nil }
+
+func readBytesSIMD([]byte) (x uint64, done int) { return 0, 0 }
