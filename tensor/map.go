@@ -1,7 +1,6 @@
 package tensor
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -35,8 +34,8 @@ const (
 	AdviceDontNeed
 )
 
-// Map maps the regular file path for reading. A folder, pipe or device is an error that
-// says so; an empty file is a *fault.Format, since no format of ours is empty.
+// Map maps the regular file path for reading. A folder, a pipe, a device or an empty file is a *fault.Format,
+// since no format of ours is any of these.
 func Map(path string) (*Mapping, error) {
 	// Stat comes before Open because opening a pipe would wait for a writer.
 	info, err := os.Stat(path)
@@ -67,9 +66,9 @@ func Map(path string) (*Mapping, error) {
 func checkRegular(path string, info fs.FileInfo) error {
 	switch {
 	case info.IsDir():
-		return &fs.PathError{Op: "map", Path: path, Err: errors.New("is a directory, not a file")}
+		return &fault.Format{File: path, Offset: -1, Why: "this is a directory, not a file", Next: "give the file itself"}
 	case !info.Mode().IsRegular():
-		return &fs.PathError{Op: "map", Path: path, Err: errors.New("is not a regular file")}
+		return &fault.Format{File: path, Offset: -1, Why: "this is not a regular file", Next: "save it to a file first"}
 	case info.Size() == 0:
 		return &fault.Format{File: path, Offset: 0, Why: "the file is empty"}
 	}

@@ -108,8 +108,11 @@ func (d *dataFlags) open(path string) (*dataset.Data, error) {
 
 // megabytes formats a size for people.
 func megabytes(n int64) string {
-	if n < 10_000 {
+	switch {
+	case n < 10_000:
 		return fmt.Sprintf("%d B", n)
+	case n >= 10_000_000_000:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 	}
 	return fmt.Sprintf("%.2f MB", float64(n)/1e6)
 }

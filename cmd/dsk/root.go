@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -83,12 +84,21 @@ and runs it on any CPU. Every step is measured, reproducible and offline.
   dsk convert model.onnx -o model.dsk
   dsk quantize model.dsk -o small.dsk --weight-bits 4 --eval data/
   dsk run small.dsk photo.jpg`,
-		SilenceUsage:               true,
-		SilenceErrors:              true,
-		SuggestionsMinimumDistance: 2,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &fault.Usage{What: fmt.Sprintf("unknown command %q", args[0])}
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(root *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			var known []string
+			for _, c := range root.Commands() {
+				known = append(known, c.Name())
+			}
+			return &fault.Usage{What: fmt.Sprintf("unknown command %q%s", args[0], didYouMean("", args[0], known))}
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if err := kernels.EnvError(); err != nil {
+				return &fault.Usage{What: err.Error()}
 			}
 			return nil
 		},
@@ -111,7 +121,7 @@ and runs it on any CPU. Every step is measured, reproducible and offline.
 				return nil
 			}
 			if err := args(cmd, list); err != nil {
-				return &fault.Usage{What: err.Error()}
+				return &fault.Usage{What: fmt.Sprintf("%v; usage: dsk %s", err, cmd.Use)}
 			}
 			return nil
 		}
@@ -127,11 +137,15 @@ func suggestFlag(cmd *cobra.Command, err error) string {
 	}
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
-	best := fault.Nearest(name, known)
+	return didYouMean("--", name, known)
+}
+
+func didYouMean(prefix, word string, known []string) string {
+	best := fault.Nearest(word, known)
 	if best == "" {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean --%s?", best)
+	return fmt.Sprintf("; did you mean %s%s?", prefix, best)
 }
 
 // printJSON writes the one object of --json: the fields of v behind schema_version and command.

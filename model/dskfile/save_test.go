@@ -132,7 +132,7 @@ func TestOpenRefuses(t *testing.T) {
 		format bool
 		want   string
 	}{
-		{dir, false, "is a directory"},
+		{dir, true, "is a directory"},
 		{filepath.Join(dir, "none.dsk"), false, "no such file"},
 		{file("empty.dsk", ""), true, "the file is empty"},
 		{file("text.dsk", "hello, world, this is not a model"), true, "not a .dsk file (dsk convert"},
