@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,9 +21,10 @@ func (a *app) inspectCommand() *cobra.Command {
 	var o inspectOptions
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL",
-		Short: "Show what is in a .dsk, .onnx or safetensors model",
-		Long: `Show what is in a .dsk, .onnx or safetensors model: source and history, inputs and
-outputs, operators, weights. Of a .dsk only the header is read.
+		Short: "Show what is in a .dsk, .onnx, .gguf or .safetensors model",
+		Long: `Show what is in a .dsk or .onnx model or a checkpoint's folder: source and history, inputs and
+outputs, operators, weights. Of a .gguf or .safetensors file: metadata and weights. Of a .dsk,
+.gguf or .safetensors file only the header is read.
 
   dsk inspect m.dsk --tensors
   dsk inspect model.onnx --graph --json`,
@@ -48,27 +48,55 @@ type inspection struct {
 	Hash        string            `json:"sha256_header,omitempty"`
 	Sections    []dskfile.Section `json:"sections,omitempty"`
 	Chunks      []string          `json:"chunks_sha256,omitempty"`
+	Metadata    map[string]any    `json:"metadata,omitempty"` // of files of weights
 	*model.Summary
+
+	lines []metadatum // Metadata in the file's order
 }
 
 func (a *app) runInspect(ctx context.Context, path string, o *inspectOptions) error {
+	inspect, show := a.inspectModel, a.printInspection
+	switch {
+	case path == "-" || isDsk(path):
+	case isGGUF(path):
+		inspect, show = inspectGGUF, a.printWeights
+	case isSafetensors(path):
+		inspect, show = inspectSafetensors, a.printWeights
+	}
+	in, err := inspect(ctx, path, o)
+	if err != nil {
+		return err
+	}
+	if p := float64(in.Meta.Parameters); p > 0 {
+		in.BitsPerW, in.RatioVsF32 = 8*float64(in.Bytes)/p, 4*p/float64(in.Bytes)
+	}
+	if a.json {
+		a.printJSON("inspect", in)
+		return nil
+	}
+	show(in)
+	return nil
+}
+
+// inspectModel describes a .dsk, or anything that can be converted.
+func (a *app) inspectModel(ctx context.Context, path string, o *inspectOptions) (*inspection, error) {
 	in := &inspection{File: path}
 	var m *model.Model
 	if path == "-" || isDsk(path) {
 		f, opened, err := a.openModel(ctx, path, false)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer f.Close()
 		m = opened
 		in.addFile(f.Info())
 		if err := m.Graph.Infer(); err != nil {
-			return inFile(err, path)
+			return nil, inFile(err, path)
 		}
 	} else {
 		opened, rep, err := convert.Open(ctx, path, convert.Options{NoFuse: true})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer rep.Close()
 		m = opened
@@ -78,15 +106,7 @@ func (a *app) runInspect(ctx context.Context, path string, o *inspectOptions) er
 		}
 	}
 	in.Summary = model.Summarize(m, o.tensors, o.graph)
-	if p := float64(m.Meta.Parameters); p > 0 {
-		in.BitsPerW, in.RatioVsF32 = 8*float64(in.Bytes)/p, 4*p/float64(in.Bytes)
-	}
-	if a.json {
-		a.printJSON("inspect", in)
-		return nil
-	}
-	a.printInspection(in)
-	return nil
+	return in, nil
 }
 
 func (in *inspection) addFile(info *dskfile.Info) {
@@ -98,16 +118,25 @@ func (in *inspection) addFile(info *dskfile.Info) {
 	}
 }
 
-// isDsk looks at the first bytes, not at the name.
-func isDsk(path string) bool {
+// firstBytes returns the start of a file, "" if there is none to read.
+func firstBytes(path string) string {
+	// Opening a pipe would wait for a writer.
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return false
+		return ""
 	}
 	defer f.Close()
-	head := make([]byte, len(dskfile.Magic))
-	_, err = io.ReadFull(f, head)
-	return err == nil && bytes.Equal(head, []byte(dskfile.Magic)) || strings.HasSuffix(path, ".dsk")
+	head := make([]byte, 16)
+	n, _ := io.ReadFull(f, head)
+	return string(head[:n])
+}
+
+// isDsk looks at the first bytes, then at the name.
+func isDsk(path string) bool {
+	return strings.HasPrefix(firstBytes(path), dskfile.Magic) || strings.HasSuffix(path, ".dsk")
 }
 
 func (a *app) printInspection(in *inspection) {
@@ -140,6 +169,11 @@ func (a *app) printInspection(in *inspection) {
 	if len(in.Assets) > 0 {
 		a.print("  assets: %s", counts(in.Assets))
 	}
+	a.printLists(in)
+}
+
+// printLists prints the tensors and nodes that were asked for.
+func (a *app) printLists(in *inspection) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, t := range in.Tensors {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%v\t%d\n", t.Name, t.DType, t.Layout, t.Shape, t.Bytes)

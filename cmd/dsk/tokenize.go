@@ -11,8 +11,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dsk-toolkit/dsk/convert/gguf"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
 	"github.com/dsk-toolkit/dsk/tokenizer"
 	"github.com/spf13/cobra"
 )
@@ -26,7 +28,8 @@ func (a *app) tokenizeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tokenize MODEL [TEXT]",
 		Short: "Turn text into token ids, or ids into text",
-		Long: `Turn text into token ids, or ids into text. MODEL is a .dsk or a tokenizer.json.
+		Long: `Turn text into token ids, or ids into text. MODEL is a .dsk, a .gguf (a vocabulary
+alone will do) or a tokenizer.json.
 A missing TEXT is read from standard input.
 
   dsk tokenize m.dsk "Once upon a time"
@@ -118,7 +121,7 @@ func orEmpty(ids []int32) []int32 {
 	return ids
 }
 
-// openTokenizer reads the tokenizer of a .dsk, or a tokenizer.json.
+// openTokenizer reads the tokenizer of a .dsk or a .gguf, or a tokenizer.json.
 func (a *app) openTokenizer(ctx context.Context, path string) (*tokenizer.Tokenizer, error) {
 	if strings.HasSuffix(path, ".json") {
 		b, err := os.ReadFile(path)
@@ -128,6 +131,10 @@ func (a *app) openTokenizer(ctx context.Context, path string) (*tokenizer.Tokeni
 		t, err := tokenizer.Parse(b)
 		return t, inFile(err, path)
 	}
+	if isGGUF(path) {
+		t, err := ggufTokenizer(path)
+		return t, inFile(err, path)
+	}
 	f, m, err := a.openModel(ctx, path, false)
 	if err != nil {
 		return nil, err
@@ -135,6 +142,19 @@ func (a *app) openTokenizer(ctx context.Context, path string) (*tokenizer.Tokeni
 	defer f.Close()
 	t, err := modelTokenizer(m)
 	return t, inFile(err, path)
+}
+
+func ggufTokenizer(path string) (*tokenizer.Tokenizer, error) {
+	file, err := tensor.Map(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	f, err := gguf.Read(file.Data)
+	if err != nil {
+		return nil, err
+	}
+	return f.Tokenizer()
 }
 
 // modelTokenizer parses a model's tokenizer and replays the ids that were recorded at convert.
@@ -160,6 +180,10 @@ func inFile(err error, path string) error {
 	var f *fault.Format
 	if errors.As(err, &f) && f.File == "" {
 		f.File = path
+	}
+	var u *fault.Unsupported
+	if errors.As(err, &u) && u.File == "" {
+		u.File = path
 	}
 	return err
 }
