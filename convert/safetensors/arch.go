@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -176,33 +177,37 @@ func (b *builder) linear(out, x, prefix string, n, k int, bias bool, act string)
 	if bias {
 		in = append(in, b.vector(prefix+".bias", n))
 	}
-	attrs := model.Attrs{}
-	if act != model.ActNone {
-		attrs["activation"] = model.StringAttr(act)
-	}
-	return b.node(model.DomainDsk, "Linear", out, attrs, in...)
-}
-
-// rmsNorm is x / sqrt(mean(x^2) + eps) * weight over the last axis (Zhang and Sennrich 2019).
-func (b *builder) rmsNorm(out, x, weight string, n int, eps float64) string {
-	return b.onnx("RMSNormalization", out, model.Attrs{"axis": model.IntAttr(-1), "epsilon": model.FloatAttr(float32(eps))},
-		x, b.vector(weight, n))
+	return b.product(out, act, in...)
 }
 
 // embed looks ids up in the checkpoint's table [vocab, width]; the result is F32.
 func (b *builder) embed(out, ids, table string, vocab, width int) string {
-	b.matrix(table, vocab, width)
-	if w := b.weights.tensors[table]; w.DType == tensor.F32 {
+	return b.lookup(out, ids, b.matrix(table, vocab, width), table)
+}
+
+// lookup looks ids up in a table that is in the graph already and came from the checkpoint's tensor of.
+func (b *builder) lookup(out, ids, table, of string) string {
+	if w := b.weights.tensors[of]; w.DType == tensor.F32 {
 		return b.onnx("Gather", out, model.Attrs{"axis": model.IntAttr(0)}, table, ids)
 	}
 	rows := b.onnx("Gather", out+".rows", model.Attrs{"axis": model.IntAttr(0)}, table, ids)
 	return b.onnx("Cast", out, model.Attrs{"to": model.IntAttr(model.ElemCode(tensor.F32))}, rows)
 }
 
+// Activations that Linear does not have; product adds nodes for them.
+const (
+	actRelu2     = "relu2"      // max(x, 0)^2
+	actQuickGelu = "quick_gelu" // x sigmoid(1.702 x)
+
+	quickGeluAlpha = 1.702
+)
+
 // activations maps the names of config.json to those of Linear.
 var activations = map[string]string{
-	"silu": model.ActSwish, "swish": model.ActSwish, "gelu": model.ActGelu, "relu": model.ActRelu,
+	"silu": model.ActSwish, "swish": model.ActSwish, "gelu": model.ActGelu, "gelu_python": model.ActGelu, "relu": model.ActRelu,
 	"gelu_new": model.ActGeluTanh, "gelu_pytorch_tanh": model.ActGeluTanh, "gelu_fast": model.ActGeluTanh,
+	"gelu_python_tanh": model.ActGeluTanh, "gelu_accurate": model.ActGeluTanh, "tanh": model.ActTanh, "sigmoid": model.ActSigmoid,
+	"linear": model.ActNone, "relu2": actRelu2, "quick_gelu": actQuickGelu,
 }
 
 // activation reads the activation under key.
@@ -210,7 +215,8 @@ func (b *builder) activation(key, def string) string {
 	name := b.config.text(key, def)
 	act, ok := activations[name]
 	if !ok {
-		b.config.unsupported("activation "+name, "silu, gelu, gelu_new, gelu_pytorch_tanh and relu are known")
+		known := slices.Sorted(maps.Keys(activations))
+		b.config.unsupported("activation "+name, "known are "+strings.Join(known, ", "))
 	}
 	return act
 }
@@ -218,10 +224,14 @@ func (b *builder) activation(key, def string) string {
 // gatedMLP is down(act(gate(x)) * up(x)) (Shazeer 2020), with the checkpoint's names
 // prefix.{gate,up,down}_proj.
 func (b *builder) gatedMLP(out, x, prefix string, width, inner int, bias bool, act string) string {
-	gate := b.linear(out+".gate", x, prefix+".gate_proj", inner, width, bias, act)
-	up := b.linear(out+".up", x, prefix+".up_proj", inner, width, bias, model.ActNone)
-	product := b.onnx("Mul", out+".product", nil, gate, up)
-	return b.linear(out, product, prefix+".down_proj", width, inner, bias, model.ActNone)
+	return b.gatedNamed(out, x, prefix+".gate_proj", prefix+".up_proj", prefix+".down_proj", width, inner, bias, act)
+}
+
+// gatedNamed is gatedMLP with the names of its three products.
+func (b *builder) gatedNamed(out, x, gate, up, down string, width, inner int, bias bool, act string) string {
+	product := b.onnx("Mul", out+".product", nil,
+		b.linear(out+".gate", x, gate, inner, width, bias, act), b.linear(out+".up", x, up, inner, width, bias, model.ActNone))
+	return b.linear(out, product, down, width, inner, bias, model.ActNone)
 }
 
 // The values that every language model's graph has; see docs/architecture.md.
@@ -261,46 +271,6 @@ func (b *builder) lmInputs() {
 	b.onnx("Add", positionIDs, nil, first, steps)
 }
 
-// lmHead adds the head: the hidden states [batch, seq, width] at logits_index times the table
-// [vocab, width], which may be the embedding's.
-func (b *builder) lmHead(hidden, table string, vocab, width int) {
-	wanted := b.onnx("Gather", "head.hidden", model.Attrs{"axis": model.IntAttr(1)}, hidden, logitsIndex)
-	b.node(model.DomainDsk, "Linear", logits, nil, wanted, b.matrix(table, vocab, width))
-	b.output(logits, tensor.F32, dimBatch, dimN, model.Known(vocab))
-}
-
-// attention describes a layer's self-attention.
-type attention struct {
-	prefix         string // of the checkpoint's names: prefix.q_proj and so on
-	width          int    // of the hidden state
-	heads, kvHeads int
-	headDim        int
-	biasQKV, biasO bool
-	rope           *rope // nil: none
-	window         int   // 0: all tokens before; else the last window of them
-}
-
-// attention adds causal self-attention with a cache of keys and values, cache_k.<layer> and
-// cache_v.<layer> F32 [batch, ctx, kvHeads*headDim]. Keys go into the cache after their rotation.
-func (b *builder) attention(out, x string, layer int, a attention) string {
-	qWidth, kvWidth := a.heads*a.headDim, a.kvHeads*a.headDim
-	q := b.linear(out+".q", x, a.prefix+".q_proj", qWidth, a.width, a.biasQKV, model.ActNone)
-	k := b.linear(out+".k", x, a.prefix+".k_proj", kvWidth, a.width, a.biasQKV, model.ActNone)
-	v := b.linear(out+".v", x, a.prefix+".v_proj", kvWidth, a.width, a.biasQKV, model.ActNone)
-	if a.rope != nil {
-		q = b.rotate(out+".q_rotated", q, a.rope, a.heads)
-		k = b.rotate(out+".k_rotated", k, a.rope, a.kvHeads)
-	}
-	k = b.cache("k", layer, k, kvWidth)
-	v = b.cache("v", layer, v, kvWidth)
-	attrs := model.Attrs{"q_num_heads": model.IntAttr(int64(a.heads)), "kv_num_heads": model.IntAttr(int64(a.kvHeads)), "is_causal": model.IntAttr(1)}
-	if a.window > 0 {
-		attrs["local_window_size"] = model.IntAttr(int64(a.window))
-	}
-	y := b.onnx("Attention", out+".heads", attrs, q, k, v, "", "", "", kvLen)
-	return b.linear(out, y, a.prefix+".o_proj", a.width, qWidth, a.biasO, model.ActNone)
-}
-
 // cache adds a state and returns its updated form.
 func (b *builder) cache(kind string, layer int, update string, width int) string {
 	in := fmt.Sprintf("cache_%s.%d", kind, layer)
@@ -310,21 +280,6 @@ func (b *builder) cache(kind string, layer int, update string, width int) string
 		Output: out,
 	})
 	return b.onnx("TensorScatter", out, model.Attrs{"axis": model.IntAttr(-2)}, in, update, pastLen)
-}
-
-// headTable returns the table of the head: head, or with tie_word_embeddings the embedding. A config that does
-// not say so, beside a checkpoint without a head, means tied.
-func (b *builder) headTable(head, embedding string) string {
-	_, said := b.config.raw("tie_word_embeddings")
-	_, there := b.weights.tensors[head]
-	switch {
-	case b.config.flag("tie_word_embeddings", false):
-		return embedding
-	case !said && !there:
-		b.warnings = append(b.warnings, fmt.Sprintf("there is no %s, so the head shares the embedding", head))
-		return embedding
-	}
-	return head
 }
 
 // tooManyLayers reports a number of layers that the checkpoint cannot have, so that a hostile config does

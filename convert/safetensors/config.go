@@ -98,6 +98,26 @@ func (c *config) countOr(key string, def int) int {
 	return v
 }
 
+// countAny returns a positive number under the first of the keys that is there; one must be.
+func (c *config) countAny(keys ...string) int {
+	for _, k := range keys {
+		if _, ok := c.raw(k); ok {
+			return c.countOr(k, 1)
+		}
+	}
+	return c.count(keys[0])
+}
+
+// window returns the size of a sliding window: 0, for none, if the key is null, and def if it is not there.
+func (c *config) window(key string, def int) int {
+	if raw, ok := c.values[key]; !ok {
+		return def
+	} else if string(raw) == "null" {
+		return 0
+	}
+	return c.countOr(key, 1)
+}
+
 // number returns a finite number or def.
 func (c *config) number(key string, def float64) float64 {
 	v := def

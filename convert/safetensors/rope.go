@@ -1,6 +1,7 @@
 package safetensors
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/dsk-toolkit/dsk/model"
@@ -15,15 +16,17 @@ const maxTableBytes = 8 << 20
 // rope says how queries and keys are rotated (Su et al. 2021): the pair (x[i], x[i+half]) of a head
 // turns by position * frequency[i].
 type rope struct {
-	name       string // of its values in the graph
-	headDim    int
-	frequency  []float64 // one for each pair that is rotated
-	scale      float64   // of cosine and sine: yarn's attention factor
-	dynamic    *dynamicRope
-	positions  int  // rows of the tables
-	built      bool // its values are in the graph
-	cos, sin   string
-	byPosition bool // cos and sin are tables, read by position_ids
+	name        string // of its values in the graph
+	headDim     int
+	frequency   []float64 // one for each pair that is rotated
+	scale       float64   // of cosine and sine: yarn's attention factor
+	dynamic     *dynamicRope
+	long        *longRope
+	interleaved bool // pairs are (x[2i], x[2i+1])
+	positions   int  // rows of the tables
+	built       bool // its values are in the graph
+	cos, sin    string
+	byPosition  bool // cos and sin are tables, read by position_ids
 }
 
 // dynamicRope makes the base of the frequencies grow with the length ("dynamic NTK"):
@@ -35,9 +38,22 @@ type rope struct {
 // so a long prompt depends a little on how it is cut into passes.
 type dynamicRope struct{ factor, original float64 }
 
-// readRope reads rope_theta and rope_scaling, and how long the context is that they make of
-// context tokens.
-func readRope(c *config, name string, headDim, context int, defaultTheta float64) (*rope, int) {
+// longRope has other frequencies once the tokens so far exceed original ("longrope", Ding et al. 2024). As with
+// dynamicRope, the length at the end of a pass counts.
+type longRope struct {
+	frequency []float64
+	original  int
+}
+
+// readRope reads rope_theta and rope_scaling, and how long the context is that they make of context
+// tokens. The first share of each head is rotated: partial_rotary_factor, or defaultShare.
+func readRope(c *config, name string, headDim, context int, defaultTheta, defaultShare float64) (*rope, int) {
+	share := min(c.positive("partial_rotary_factor", defaultShare), 1)
+	return ropeWith(c, name, headDim, int(float64(float64(headDim)*share)), context, defaultTheta)
+}
+
+// ropeWith is readRope for heads of which the first rotated elements are.
+func ropeWith(c *config, name string, headDim, rotated, context int, defaultTheta float64) (*rope, int) {
 	theta := c.positive("rope_theta", defaultTheta)
 	scaling := c.sub("rope_scaling")
 	where := "rope_scaling"
@@ -45,24 +61,32 @@ func readRope(c *config, name string, headDim, context int, defaultTheta float64
 		theta = p.positive("rope_theta", theta)
 		scaling, where = p, "rope_parameters"
 	}
-	if headDim%2 != 0 {
-		c.wrong = append(c.wrong, "the size of a head is odd, so it cannot be rotated")
-		headDim++
+	if rotated%2 != 0 || rotated < 2 || rotated > headDim {
+		c.wrong = append(c.wrong, fmt.Sprintf("%d elements of a head of %d cannot be rotated: the number is odd, or not between 2 and the head's", rotated, headDim))
+		rotated, headDim = 2, max(headDim, 2)
 	}
-	if c.number("partial_rotary_factor", 1) != 1 {
-		c.unsupported("partial_rotary_factor", "")
-	}
-	r := &rope{name: name, headDim: headDim, frequency: make([]float64, headDim/2), scale: 1}
-	lnTheta := ln(theta)
-	for i := range r.frequency {
-		r.frequency[i] = exp(-float64(lnTheta * (float64(2*i) / float64(headDim))))
-	}
+	r := plainRope(name, headDim, rotated, theta)
 	if scaling != nil {
-		context = r.scaleBy(scaling, lnTheta, context)
+		if _, ok := scaling.raw("original_max_position_embeddings"); !ok {
+			if v, ok := c.raw("original_max_position_embeddings"); ok {
+				scaling.values["original_max_position_embeddings"] = v
+			}
+		}
+		context = r.scaleBy(scaling, ln(theta), context)
 		c.merge(where, scaling)
 	}
 	r.positions = context
 	return r, context
+}
+
+// plainRope has the frequencies theta^(-2i/rotated).
+func plainRope(name string, headDim, rotated int, theta float64) *rope {
+	r := &rope{name: name, headDim: headDim, frequency: make([]float64, rotated/2), scale: 1}
+	lnTheta := ln(theta)
+	for i := range r.frequency {
+		r.frequency[i] = exp(-float64(lnTheta * (float64(2*i) / float64(rotated))))
+	}
+	return r
 }
 
 // scaleBy applies a rope_scaling object, as transformers' modeling_rope_utils does.
@@ -71,9 +95,13 @@ func (r *rope) scaleBy(s *config, lnTheta float64, context int) int {
 	if kind == "default" {
 		return context
 	}
-	known := map[string]bool{"linear": true, "dynamic": true, "yarn": true, "llama3": true}
+	known := map[string]bool{"linear": true, "dynamic": true, "yarn": true, "llama3": true, "longrope": true, "su": true}
 	if !known[kind] {
-		s.unsupported("rope type "+kind, "default, linear, dynamic, yarn and llama3 are known")
+		s.unsupported("rope type "+kind, "default, linear, dynamic, yarn, llama3 and longrope are known")
+		return context
+	}
+	if kind == "longrope" || kind == "su" { // the second is its first name
+		r.longrope(s, context)
 		return context
 	}
 	s.need("factor")
@@ -85,8 +113,8 @@ func (r *rope) scaleBy(s *config, lnTheta float64, context int) int {
 			r.frequency[i] /= factor
 		}
 	case "dynamic":
-		if r.headDim <= 2 {
-			s.wrong = append(s.wrong, "dynamic scaling needs heads of more than 2 elements")
+		if len(r.frequency) < 2 {
+			s.wrong = append(s.wrong, "dynamic scaling needs more than 2 rotated elements")
 			return context
 		}
 		r.dynamic = &dynamicRope{factor, float64(context)}
@@ -123,7 +151,7 @@ func (r *rope) llama3(factor, low, high, original float64) {
 // yarn divides the frequencies of long wavelengths by factor with a ramp between two numbers of
 // rotations, and scales cosine and sine (Peng et al. 2023).
 func (r *rope) yarn(s *config, factor, lnTheta, original float64) {
-	dim := float64(r.headDim)
+	dim := float64(2 * len(r.frequency))
 	// at is the index of the pair that turns so often within the original context.
 	at := func(rotations float64) float64 {
 		return float64(dim*ln(original/float64(rotations*2*math.Pi))) / float64(2*lnTheta)
@@ -140,19 +168,57 @@ func (r *rope) yarn(s *config, factor, lnTheta, original float64) {
 		ramp := min(max((float64(i)-low)/(high-low), 0), 1)
 		r.frequency[i] = float64(f/factor*ramp) + float64(f*(1-ramp))
 	}
-	mscale := func(m float64) float64 {
-		if factor <= 1 {
-			return 1
-		}
-		return float64(float64(0.1*m)*ln(factor)) + 1
-	}
-	r.scale = mscale(1)
+	r.scale = yarnScale(factor, 1)
 	if m, all := s.number("mscale", 0), s.number("mscale_all_dim", 0); m != 0 && all != 0 {
-		r.scale = mscale(m) / mscale(all)
+		r.scale = yarnScale(factor, m) / yarnScale(factor, all)
 	}
 	if _, ok := s.raw("attention_factor"); ok {
 		r.scale = s.positive("attention_factor", 1)
 	}
+}
+
+// yarnScale is 0.1 m ln(factor) + 1.
+func yarnScale(factor, m float64) float64 {
+	if factor <= 1 {
+		return 1
+	}
+	return float64(float64(0.1*m)*ln(factor)) + 1
+}
+
+// longrope divides each frequency by a factor of its own, of which there are two lists, and scales cosine and sine by
+// sqrt(1 + ln(context/original) / ln(original)).
+func (r *rope) longrope(s *config, context int) {
+	divide := func(key string) []float64 {
+		s.need(key)
+		var factors []float64
+		s.get(key, &factors, "a list of numbers")
+		out := append([]float64(nil), r.frequency...)
+		if len(factors) != len(out) {
+			s.wrong = append(s.wrong, fmt.Sprintf("%s has %d elements, want %d", key, len(factors), len(out)))
+			return out
+		}
+		for i, f := range factors {
+			if !(f > 0) {
+				s.wrong = append(s.wrong, key+" has an element that is not above 0")
+				return out
+			}
+			out[i] /= f
+		}
+		return out
+	}
+	original := s.countOr("original_max_position_embeddings", context)
+	factor := s.positive("factor", 1)
+	if _, ok := s.raw("original_max_position_embeddings"); ok {
+		factor = float64(context) / float64(original)
+	}
+	if factor > 1 && original > 1 {
+		r.scale = math.Sqrt(1 + ln(factor)/ln(float64(original)))
+	}
+	if _, ok := s.raw("attention_factor"); ok {
+		r.scale = s.positive("attention_factor", 1)
+	}
+	r.long = &longRope{divide("long_factor"), original}
+	r.frequency = divide("short_factor")
 }
 
 // orDefault reads a number for which 0 and null mean the default.
@@ -168,7 +234,7 @@ func (b *builder) rotate(out, x string, r *rope, heads int) string {
 	if !r.built {
 		r.built = true
 		half := len(r.frequency)
-		if r.dynamic == nil && r.positions <= maxTableBytes/8/half {
+		if r.dynamic == nil && r.long == nil && r.positions <= maxTableBytes/8/half {
 			r.tables(b)
 		} else {
 			r.angles(b)
@@ -179,6 +245,9 @@ func (b *builder) rotate(out, x string, r *rope, heads int) string {
 		in = append(in, positionIDs)
 	}
 	attrs := model.Attrs{"num_heads": model.IntAttr(int64(heads)), "interleaved": model.IntAttr(0)}
+	if r.interleaved {
+		attrs["interleaved"] = model.IntAttr(1)
+	}
 	if rotated := 2 * len(r.frequency); rotated < r.headDim {
 		attrs["rotary_embedding_dim"] = model.IntAttr(int64(rotated))
 	}
@@ -210,20 +279,31 @@ func (r *rope) angles(b *builder) {
 	scalar := func(n string, v float64) string {
 		return b.constant(name(n), tensor.FromSlice([]float32{float32(v)}, scalarShape...))
 	}
-	frequency := make([]float32, half)
-	for i, f := range r.frequency {
-		frequency[i] = float32(f)
+	vector := func(n string, v []float64) string {
+		t := tensor.New(tensor.F32, half)
+		for i, f := range v {
+			t.F32()[i] = float32(f)
+		}
+		return b.constant(name(n), t)
 	}
-	freq := b.constant(name("frequency"), tensor.FromSlice(frequency, half))
+	freq := vector("frequency", r.frequency)
+	longest := func() string {
+		return b.onnx("ReduceMax", name("longest"), model.Attrs{"keepdims": model.IntAttr(0)}, kvLen)
+	}
+	if l := r.long; l != nil {
+		original := b.constant(name("original"), tensor.FromSlice([]int64{int64(l.original)}, scalarShape...))
+		isLong := b.onnx("Greater", name("is_long"), nil, longest(), original)
+		freq = b.onnx("Where", name("frequency_used"), nil, isLong, vector("frequency_long", l.frequency), freq)
+	}
 	if d := r.dynamic; d != nil {
-		length := b.onnx("ReduceMax", name("longest"), model.Attrs{"keepdims": model.IntAttr(0)}, kvLen)
+		length := longest()
 		length = b.onnx("Cast", name("length"), toF32, length)
 		length = b.onnx("Max", name("length_used"), nil, length, scalar("original", d.original))
 		growth := b.onnx("Mul", name("stretch"), nil, length, scalar("factor", d.factor/d.original))
 		growth = b.onnx("Sub", name("growth"), nil, growth, scalar("factor_less_1", d.factor-1))
 		exponent := make([]float32, half)
 		for i := range exponent {
-			exponent[i] = float32(-float64(2*i) / float64(r.headDim-2))
+			exponent[i] = float32(-float64(2*i) / float64(2*half-2))
 		}
 		powers := b.onnx("Pow", name("powers"), nil, growth, b.constant(name("exponents"), tensor.FromSlice(exponent, half)))
 		freq = b.onnx("Mul", name("frequency_used"), nil, freq, powers)

@@ -37,7 +37,7 @@ func ropeOf(t *testing.T, text string, headDim, context int) (*rope, *model.Grap
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, n := readRope(c, "rope", headDim, context, 10000)
+	r, n := readRope(c, "rope", headDim, context, 10000, 1)
 	if err := c.err(); err != nil {
 		t.Fatal(err)
 	}

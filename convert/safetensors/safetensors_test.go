@@ -322,7 +322,7 @@ func TestUnsupported(t *testing.T) {
 	}{
 		"type":      {with(tinyConfig, "model_type", "lama", "architectures", []string{"LamaForCausalLM"}), good, []string{"lama (LamaForCausalLM)", "llama (LlamaForCausalLM)"}},
 		"class":     {with(tinyConfig, "architectures", []string{"LlamaForSequenceClassification"}), good, []string{"LlamaForSequenceClassification"}},
-		"both":      {with(tinyConfig, "hidden_act", "mish", "rope_scaling", map[string]any{"type": "longrope"}), good, []string{"mish", "longrope"}},
+		"both":      {with(tinyConfig, "hidden_act", "mish", "rope_scaling", map[string]any{"type": "spiral"}), good, []string{"mish", "spiral"}},
 		"quantized": {with(tinyConfig, "quantization_config", map[string]any{"quant_method": "gptq"}), good, []string{"gptq"}},
 		"integers":  {tinyConfig, encode(append(tinyTensors("F32")[1:], testTensor{"model.embed_tokens.weight", "I8", []int{21, 12}, make([]byte, 252)}), 0), []string{"I8", "model.embed_tokens.weight"}},
 	} {

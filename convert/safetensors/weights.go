@@ -101,11 +101,16 @@ func bf16ToF32(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) 
 // finite returns an error if any element is NaN or infinite: its exponent is all ones, which
 // the upper 16 bits of an F32 show as well as a BF16.
 func (w weight) finite(src []byte) error {
+	return w.finiteFrom(src, 0, len(src)/w.DType.Size())
+}
+
+// finiteFrom is finite for the elements [lo, hi).
+func (w weight) finiteFrom(src []byte, lo, hi int) error {
 	size, exponent := w.DType.Size(), uint16(0x7f80)
 	if w.DType == tensor.F16 {
 		exponent = 0x7c00
 	}
-	for i := size - 2; i < len(src); i += size {
+	for i := lo*size + size - 2; i < hi*size; i += size {
 		if v := uint16(src[i]) | uint16(src[i+1])<<8; v&exponent == exponent {
 			at := i - (size - 2)
 			return &fault.Format{File: w.file.path, Offset: int64(w.Offset + at), Where: "tensor " + w.Name,

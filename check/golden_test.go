@@ -1,0 +1,45 @@
+package check_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/dsk-toolkit/dsk/check"
+)
+
+// TestArchitectures imports the tiny models of each architecture and holds their logits, and their greedy tokens
+// with the caches, against those of the reference implementation.
+func TestArchitectures(t *testing.T) {
+	root := filepath.Join("..", "..", "shared", "models", "arch-golden")
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Skip("../shared/models/arch-golden is not there")
+	}
+	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
+		data, err := os.ReadFile(filepath.Join(dir, "golden.json"))
+		if err != nil {
+			continue
+		}
+		var g struct{ Kind string }
+		if err := json.Unmarshal(data, &g); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(e.Name(), func(t *testing.T) {
+			r, err := check.Run(context.Background(), []string{dir}, check.Options{Threads: 2}, func(res check.Result) {
+				if res.Status == check.Fail || res.Status == check.Unsupported && g.Kind == "causal" {
+					t.Errorf("%s: %s", res.Status, res.Detail)
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Total != 1 {
+				t.Errorf("%d tests", r.Total)
+			}
+		})
+	}
+}
