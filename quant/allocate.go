@@ -19,7 +19,7 @@ func (q *quantizer) choose(ctx context.Context) error {
 			q.o.progress("quantize", i, len(q.candidates))
 			c.choice = option{bits: q.o.Bits, bytes: int64(dtypeOf(q.o.Bits).Format().Bytes(c.n, c.k))}
 			c.why = fmt.Sprintf("uniform %d bit", q.o.Bits)
-			if err := c.measureError(&c.choice, q.o.Threads); err != nil {
+			if err := q.measureError(c, &c.choice); err != nil {
 				return err
 			}
 		}

@@ -5,72 +5,99 @@ import (
 	"math"
 
 	"github.com/dsk-toolkit/dsk/eval"
-	"github.com/dsk-toolkit/dsk/model"
-	"github.com/dsk-toolkit/dsk/tensor"
+	"github.com/dsk-toolkit/dsk/kernels"
 )
 
 // importanceFloor keeps columns that calibration hardly saw from being given away: a
 // fraction of the mean importance that every column gets.
 const importanceFloor = 0.01
 
-// calibrate runs the input model over the calibration data once: the outputs become the
-// reference for sensitivity, and the mean square of every product's input becomes the importance
-// of its weights' columns (the diagonal of the layer's Hessian).
+// calibrate finds what the weights' errors cost: with calibration data from one run of the input
+// model over them, whose outputs become the reference for sensitivity and whose products' inputs
+// give the second moments for error feedback; without, from the weights alone.
 func (q *quantizer) calibrate(ctx context.Context) error {
+	var budget feedbackBudget
 	if q.o.Calib == nil {
-		return nil
+		return q.estimateMoments(&budget)
 	}
-	stats := map[string]*columnStats{}
-	for _, c := range q.candidates {
-		stats[c.name] = &columnStats{sum: make([]float64, c.k)}
-	}
+	ms := q.newMoments(&budget)
+	defer ms.pool.Close()
 	o := q.o.EvalOptions
 	o.Threads = q.o.Threads
 	o.Progress = func(done, total int64) { q.o.progress("calibrate", int(done), int(total)) }
-	o.Observe = func(n *model.Node, in []*tensor.Tensor) {
-		if n.Is(model.DomainDsk, "Linear") {
-			if s := stats[n.Inputs[1]]; s != nil {
-				s.add(in[0].F32())
-			}
-		}
-	}
+	o.Observe = ms.observe
 	var err error
 	if q.probe, err = eval.NewProbe(ctx, q.m, q.o.Calib, o); err != nil {
 		return err
 	}
-	for _, c := range q.candidates {
-		c.importance = stats[c.name].importance()
+	shared := map[*moment]*kernels.Feedback{}
+	for i, c := range q.candidates {
+		q.o.progress("decompose", i, len(q.candidates))
+		c.use(ms.of[c.name], ms.tables[c.name], shared)
 	}
+	q.o.progress("decompose", len(q.candidates), len(q.candidates))
 	return nil
 }
 
-// columnStats sums the squares of the activations that meet each column.
-type columnStats struct {
-	sum  []float64
-	rows int
-}
-
-func (s *columnStats) add(x []float32) {
-	k := len(s.sum)
-	for ; len(x) >= k; x = x[k:] {
-		for i, v := range x[:k] {
-			s.sum[i] += float64(v) * float64(v)
+// use sets the candidate's feedback, or at least its importance, from the moments of the rows that it meets.
+func (c *candidate) use(ms []*moment, table bool, shared map[*moment]*kernels.Feedback) {
+	if len(ms) == 0 {
+		c.basis = "read by rows: all weights alike"
+		return
+	}
+	diag := make([]float64, c.k)
+	full := true
+	for _, m := range ms {
+		full = full && m.sum != nil
+		for i, v := range m.diag {
+			diag[i] += v
 		}
-		s.rows++
+	}
+	if c.importance = importance(diag); c.importance == nil {
+		c.basis = "not reached by the calibration data"
+		return
+	}
+	if !full {
+		c.basis = "column importance (no memory left for error feedback)"
+		return
+	}
+	alone := len(ms) == 1 && !table
+	if alone && shared[ms[0]] != nil {
+		c.feedback = shared[ms[0]]
+	} else {
+		h := make([]float64, c.k*c.k)
+		for _, m := range ms {
+			for i, v := range m.sum {
+				h[i] += float64(v)
+			}
+		}
+		damping := calibratedDamping
+		if table {
+			damping = tableDamping
+		}
+		// A moment that cannot be decomposed leaves the importance to go by.
+		c.feedback, _ = kernels.NewFeedback(h, c.k, damping)
+	}
+	c.basis = "column importance"
+	if c.feedback != nil {
+		c.basis = "error feedback"
+		if alone {
+			shared[ms[0]] = c.feedback
+		}
 	}
 }
 
-// importance returns the mean squares with a floor, or nil if nothing was seen.
-func (s *columnStats) importance() []float32 {
+// importance returns the mean squares with a floor, relative to their mean, or nil if nothing was seen.
+func importance(squares []float64) []float32 {
 	var mean float64
-	for _, v := range s.sum {
-		mean += v / float64(len(s.sum))
+	for _, v := range squares {
+		mean += v / float64(len(squares))
 	}
-	if s.rows == 0 || mean == 0 || math.IsNaN(mean) || math.IsInf(mean, 0) {
+	if mean == 0 || math.IsNaN(mean) || math.IsInf(mean, 0) {
 		return nil
 	}
-	out := make([]float32, len(s.sum))
-	for i, v := range s.sum {
+	out := make([]float32, len(squares))
+	for i, v := range squares {
 		out[i] = float32(v/mean + importanceFloor)
 	}
 	return out

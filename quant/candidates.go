@@ -15,10 +15,14 @@ type candidate struct {
 	n, k int
 	// importance weighs the columns: the mean square of the activation that meets them. nil = flat.
 	importance []float32
-	options    []option // widths by falling bytes; measured for the adaptive strategy
-	sens       float64  // loss caused by a relative error of 1
-	choice     option
-	why        string
+	// feedback is the second moment of those activations, measured or estimated. nil = go by importance.
+	feedback *kernels.Feedback
+	basis    string         // what the quantization goes by, for the report
+	blocks   map[int][]byte // by width: made before, kept while there is room
+	options  []option       // widths by falling bytes; measured for the adaptive strategy
+	sens     float64        // loss caused by a relative error of 1
+	choice   option
+	why      string
 }
 
 // option is one width for a candidate.

@@ -14,6 +14,9 @@ import (
 // encoding a matrix of any size.
 const slabRows = 64 * kernels.PanelRows
 
+// blocksLimit bounds the bytes of blocks that are kept from measuring to writing.
+const blocksLimit = 1 << 30
+
 // encode returns the model with every candidate's chosen width. The blocks are made when
 // they are needed.
 func (q *quantizer) encode() *model.Model {
@@ -21,7 +24,7 @@ func (q *quantizer) encode() *model.Model {
 	quantized := map[string]bool{}
 	for _, c := range q.candidates {
 		if c.choice.bits != 0 {
-			out.Graph.Init[c.name] = c.quantized(c.choice.bits, q.o.Threads)
+			out.Graph.Init[c.name] = q.quantized(c, c.choice.bits)
 			quantized[c.name] = true
 		}
 	}
@@ -44,15 +47,28 @@ func keepActivations(g *model.Graph, quantized map[string]bool) {
 }
 
 // quantized returns the candidate in the given width as a deferred tensor.
-func (c *candidate) quantized(bits, threads int) *tensor.Tensor {
+func (q *quantizer) quantized(c *candidate, bits int) *tensor.Tensor {
 	dt := dtypeOf(bits)
-	f := dt.Format()
-	lv := kernels.DefaultLevels(f)
+	lv := kernels.DefaultLevels(dt.Format())
 	return tensor.Deferred(dt, c.t.Shape, tensor.Panel16, lv, func(dst []byte) error {
-		return c.eachSlab(threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
-			at := lo / kernels.PanelRows * f.PanelBytes(c.k)
-			return kernels.Quantize(dst[at:], f, lv, rows, n, c.k, c.importance, pool)
-		})
+		if made := c.blocks[bits]; made != nil {
+			copy(dst, made)
+			return nil
+		}
+		return c.encode(dst, bits, q.o.Threads)
+	})
+}
+
+// encode makes the candidate's blocks.
+func (c *candidate) encode(dst []byte, bits, threads int) error {
+	f := dtypeOf(bits).Format()
+	lv := kernels.DefaultLevels(f)
+	return c.eachSlab(threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
+		dst := dst[lo/kernels.PanelRows*f.PanelBytes(c.k):]
+		if c.feedback != nil {
+			return kernels.QuantizeFeedback(dst, f, lv, rows, n, c.k, c.feedback, pool)
+		}
+		return kernels.Quantize(dst, f, lv, rows, n, c.k, c.importance, pool)
 	})
 }
 
@@ -78,36 +94,64 @@ func (c *candidate) eachSlab(threads int, fn func(pool *kernels.Pool, rows []flo
 	return nil
 }
 
-// measureError sets o.err: what quantizing to o.bits does to the weights.
-func (c *candidate) measureError(o *option, threads int) error {
+// measureError sets o.err: what quantizing c to o.bits does to its product. The blocks are kept while there
+// is room.
+func (q *quantizer) measureError(c *candidate, o *option) error {
 	f := dtypeOf(o.bits).Format()
 	lv := kernels.DefaultLevels(f)
-	var lost, total float64
-	back := make([]float32, c.k)
-	err := c.eachSlab(threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
-		blocks := tensor.AlignedBytes(f.Bytes(n, c.k))
-		if err := kernels.Quantize(blocks, f, lv, rows, n, c.k, c.importance, pool); err != nil {
-			return err
-		}
-		for r := range n {
-			kernels.DequantizeRow(back, blocks, f, lv, r, c.k)
-			for i, w := range rows[r*c.k : (r+1)*c.k] {
-				weight := 1.0
-				if c.importance != nil {
-					weight = float64(c.importance[i])
+	blocks := tensor.AlignedBytes(int(o.bytes))
+	if err := c.encode(blocks, o.bits, q.o.Threads); err != nil {
+		return fmt.Errorf("%d bits: %w", o.bits, err)
+	}
+	lost, total := make([]float64, c.n), make([]float64, c.n)
+	err := c.eachSlab(q.o.Threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
+		pool.Run(kernels.TaskFunc(func(part, parts int) {
+			e := make([]float32, c.k)
+			from, to := kernels.Span(n, 1, part, parts)
+			for r := from; r < to; r++ {
+				row := rows[r*c.k : (r+1)*c.k]
+				kernels.DequantizeRow(e, blocks, f, lv, lo+r, c.k)
+				for i, w := range row {
+					e[i] = w - e[i]
 				}
-				d := float64(w) - float64(back[i])
-				lost += float64(weight * float64(d*d))
-				total += float64(weight * float64(float64(w)*float64(w)))
+				lost[lo+r], total[lo+r] = c.cost(e), c.cost(row)
 			}
-		}
+		}))
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%d bits: %w", o.bits, err)
+		return err
 	}
-	if total > 0 {
-		o.err = lost / total
+	var l, t float64
+	for r := range lost {
+		l, t = l+lost[r], t+total[r]
+	}
+	if t > 0 {
+		o.err = l / t
+	}
+	if q.kept+int64(len(blocks)) <= blocksLimit {
+		q.kept += int64(len(blocks))
+		if c.blocks == nil {
+			c.blocks = map[int][]byte{}
+		}
+		c.blocks[o.bits] = blocks
 	}
 	return nil
+}
+
+// cost is the mean square of a row's product with its inputs, as far as they are known, but for a factor that
+// all rows share.
+func (c *candidate) cost(row []float32) float64 {
+	if c.feedback != nil {
+		return c.feedback.Cost(row)
+	}
+	var sum float64
+	for i, v := range row {
+		square := float64(v) * float64(v)
+		if c.importance != nil {
+			square *= float64(c.importance[i])
+		}
+		sum += square
+	}
+	return sum
 }

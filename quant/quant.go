@@ -72,7 +72,8 @@ type TensorReport struct {
 	Shape []int  `json:"shape"`
 	Bits  int    `json:"bits"`
 	Bytes int64  `json:"bytes"`
-	// RelError is the squared error of the weights, weighted by importance, over their weighted square.
+	// RelError is the mean square of the product's error over that of the product, as far as its inputs
+	// are known: measured, estimated, or taken for white noise.
 	RelError float64 `json:"relative_error"`
 	Why      string  `json:"why"`
 }
@@ -172,6 +173,7 @@ type quantizer struct {
 	candidates []*candidate
 	probe      *eval.Probe // on the calibration data; nil if data-free
 	measured   int
+	kept       int64 // bytes of blocks in the candidates
 }
 
 // report measures the result and holds it against the gates. The report is complete
@@ -195,7 +197,7 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 	for _, c := range q.candidates {
 		r.Tensors = append(r.Tensors, TensorReport{
 			Name: c.name, Shape: c.t.Shape, Bits: c.choice.bits, Bytes: c.choice.bytes,
-			RelError: c.choice.err, Why: c.why,
+			RelError: c.choice.err, Why: c.reason(),
 		})
 	}
 	sort.SliceStable(r.Tensors, func(i, j int) bool { return r.Tensors[i].Name < r.Tensors[j].Name })
@@ -206,6 +208,14 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 		return nil, err
 	}
 	return r, r.gate(&q.o)
+}
+
+// reason says why the candidate has its width, and what its blocks go by.
+func (c *candidate) reason() string {
+	if c.basis == "" {
+		return c.why
+	}
+	return c.why + "; " + c.basis
 }
 
 // measure evaluates the quantized model against the input model on the evaluation data.

@@ -24,7 +24,7 @@ func (q *quantizer) measureOptions(ctx context.Context) error {
 				return err
 			}
 			o := option{bits: bits, bytes: int64(dtypeOf(bits).Format().Bytes(c.n, c.k))}
-			if err := c.measureError(&o, q.o.Threads); err != nil {
+			if err := q.measureError(c, &o); err != nil {
 				return err
 			}
 			c.options = append(c.options, o)
@@ -67,7 +67,7 @@ func (q *quantizer) sensitivity(ctx context.Context, c *candidate) (float64, err
 		return 0, nil
 	}
 	alone := q.m.Clone()
-	alone.Graph.Init[c.name] = c.quantized(probeBits, q.o.Threads)
+	alone.Graph.Init[c.name] = q.quantized(c, probeBits)
 	d, err := q.divergence(ctx, alone)
 	if err != nil {
 		return 0, fmt.Errorf("sensitivity of %s: %w", c.name, err)

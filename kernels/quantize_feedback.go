@@ -1,0 +1,243 @@
+package kernels
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Feedback is the second moment H = E[x x^T] of a product's inputs x, in the form in which
+// error feedback reads it. With weights w, quantized to q, the product's squared error is
+//
+//	e H e^T = |e V|^2,   e = w - q,   H = V V^T with V upper triangular
+//	        = sum_j V[j][j]^2 (e_j + sum_{i<j} e_i M[i][j])^2,   M[i][j] = V[i][j]/V[j][j]
+//
+// so that, going through the columns in order, column j is best rounded not from w_j but from
+// w_j + sum_{i<j} e_i M[i][j]: the errors made so far are made good as far as the inputs are correlated. This
+// is GPTQ (Frantar et al., "GPTQ: Accurate post-training quantization for generative pre-trained
+// transformers", 2022); M and V follow from H without inverting it, because GPTQ's factor of the
+// inverse is V^-1 (Chen et al., "The geometry of LLM quantization: GPTQ as Babai's nearest plane algorithm", 2025).
+type Feedback struct {
+	k int
+	// m holds column j of M at m[j*k:], its elements i < j: a row's wanted value is a dot product with it.
+	m []float32
+	// weight[j] is V[j][j]^2 over the mean of H[j][j] before damping: what an error in column j costs that
+	// the later columns cannot make good.
+	weight []float32
+}
+
+// NewFeedback decomposes the k x k matrix h, of which the upper triangle is read, with damping times its mean
+// diagonal added to the diagonal. h is overwritten. It is an error if h is not finite, is zero, or is so
+// far from positive definite that the damping does not help.
+func NewFeedback(h []float64, k int, damping float64) (*Feedback, error) {
+	if k < 1 || len(h) != k*k {
+		panic("kernels: NewFeedback: lengths do not match")
+	}
+	var mean float64
+	for j := range k {
+		mean += h[j*k+j]
+	}
+	mean /= float64(k)
+	if !(mean > 0) || math.IsInf(mean, 0) {
+		return nil, fmt.Errorf("the mean square of the inputs is %v", mean)
+	}
+	fb := &Feedback{k: k, m: make([]float32, k*k), weight: make([]float32, k)}
+	for j := range k {
+		h[j*k+j] += float64(damping * mean)
+	}
+	// V in place of h, from the last column to the first: H[i][j] = sum_{m>=j} V[i][m] V[j][m].
+	for j := k - 1; j >= 0; j-- {
+		vj := h[j*k+j : (j+1)*k]
+		d := vj[0] - dot64(vj[1:], vj[1:])
+		if !(d > 1e-12*mean) || math.IsInf(d, 0) {
+			return nil, errors.New("the second moment of the inputs is not positive definite")
+		}
+		vj[0] = math.Sqrt(d)
+		for i := range j {
+			vi := h[i*k+j : (i+1)*k]
+			vi[0] = (vi[0] - dot64(vi[1:], vj[1:])) / vj[0]
+		}
+	}
+	for j := range k {
+		v := h[j*k+j]
+		fb.weight[j] = float32(v * v / mean)
+		for i := range j {
+			fb.m[j*k+i] = float32(h[i*k+j] / v)
+		}
+	}
+	return fb, nil
+}
+
+// dot64 sums in four chains, in an order that does not depend on the machine.
+func dot64(a, b []float64) float64 {
+	var s0, s1, s2, s3 float64
+	b = b[:len(a)]
+	for len(a) >= 4 && len(b) >= 4 {
+		s0 += float64(a[0] * b[0])
+		s1 += float64(a[1] * b[1])
+		s2 += float64(a[2] * b[2])
+		s3 += float64(a[3] * b[3])
+		a, b = a[4:], b[4:]
+	}
+	for i, v := range a {
+		s0 += float64(v * b[i])
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// dotFixed is the same of float32, in float32.
+func dotFixed(a, b []float32) float32 {
+	var s0, s1, s2, s3 float32
+	b = b[:len(a)]
+	for len(a) >= 4 && len(b) >= 4 {
+		s0 += float32(a[0] * b[0])
+		s1 += float32(a[1] * b[1])
+		s2 += float32(a[2] * b[2])
+		s3 += float32(a[3] * b[3])
+		a, b = a[4:], b[4:]
+	}
+	for i, v := range a {
+		s0 += float32(v * b[i])
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// K returns the number of columns.
+func (fb *Feedback) K() int { return fb.k }
+
+// Cost returns e H e^T (H damped) for one row of errors, in units of the mean H[j][j] before damping.
+func (fb *Feedback) Cost(e []float32) float64 {
+	var sum float64
+	for j, x := range e[:fb.k] {
+		r := float64(x) + float64(dotFixed(e[:j], fb.m[j*fb.k:][:j]))
+		sum += float64(float64(fb.weight[j]) * float64(r*r))
+	}
+	return sum
+}
+
+// rowFeedback quantizes one row with error feedback: it fills scales and codes (GroupLen a group) and returns the
+// row scale, which is the one that the quantizer without feedback would choose. e is scratch.
+func (q *refQuantizer) rowFeedback(scales []uint8, codes [][GroupLen]uint8, row []float32, fb *Feedback, e []float32) float32 {
+	rowScale := q.row(scales, row, fb.weight)
+	k := len(row)
+	clear(e)
+	clear(scales)
+	clear(codes)
+	if rowScale == 0 {
+		return 0
+	}
+	_, exp := math.Frexp(float64(rowScale))
+	norm := float32(math.Ldexp(1, -exp))
+	var want [GroupLen]float32
+	for g := range scales {
+		lo := g * GroupLen
+		hi := min(lo+GroupLen, k)
+		for j := lo; j < hi; j++ {
+			want[j-lo] = row[j] + dotFixed(e[:lo], fb.m[j*k:][:lo])
+		}
+		scales[g] = q.groupFeedback(&codes[g], want[:hi-lo], row[lo:hi], lo, rowScale, norm, fb, e[lo:hi])
+	}
+	return rowScale
+}
+
+// groupFeedback chooses the scale byte and the codes of a group whose columns want the given values, and
+// leaves the errors in e. Every scale within reach of the best free one is tried in full.
+func (q *refQuantizer) groupFeedback(codes *[GroupLen]uint8, want, row []float32, lo int, rowScale, norm float32, fb *Feedback, e []float32) uint8 {
+	n := len(want)
+	weight := fb.weight[lo : lo+n]
+	amax, sxx := q.load(want, weight, 0, norm)
+	mid := 0
+	if amax > 0 {
+		mid = int(min(q.free(amax, sxx)/float64(rowScale*norm)+0.5, MaxScale))
+	}
+	var trial [GroupLen]uint8
+	var err, bestErr [GroupLen]float64
+	best, bestScale := math.Inf(1), uint8(0)
+	for s := max(0, mid-refReach); s <= min(MaxScale, mid+refReach); s++ {
+		d := float64(float32(s) * rowScale)
+		inv2 := 0.0
+		if d > 0 {
+			inv2 = 2 / d
+		}
+		for t := range q.tables {
+			if s == 0 && t > 0 {
+				break
+			}
+			var cost float64
+			for j := range n {
+				m := fb.m[(lo+j)*fb.k+lo:][:j]
+				w := float64(want[j])
+				for i, x := range m {
+					w += float64(err[i] * float64(x))
+				}
+				var v float64
+				if s == 0 {
+					trial[j] = 0
+				} else {
+					p := uint8(int32(min(max(float64(w*inv2)+2*LevelZero, 0), 255)))
+					trial[j] = q.near[t][p]
+					v = float64(q.value[t][p] * d)
+				}
+				r := w - v
+				err[j] = float64(row[j]) - v
+				if cost += float64(float64(weight[j]) * float64(r*r)); cost >= best {
+					break
+				}
+			}
+			if cost < best {
+				best, bestScale, bestErr, *codes = cost, uint8(s), err, trial
+				if t == 1 {
+					bestScale |= TableBit
+				}
+			}
+		}
+	}
+	for j := range e {
+		e[j] = float32(bestErr[j])
+	}
+	return bestScale
+}
+
+// QuantizeFeedback is Quantize with error feedback: for each row, groups from left to right, it
+// takes for each group the scale and table, and for each weight the level, that add least to the
+// product's squared error given the errors to the left. The row scale is that of Quantize with the
+// conditional variances V[j][j]^2 as the columns' importance. The result is the same on every machine and
+// for every pool.
+func QuantizeFeedback(dst []byte, f Format, lv *Levels, src []float32, n, k int, fb *Feedback, pool *Pool) error {
+	if n < 1 || k < 1 || len(src) < n*k || len(dst) < f.Bytes(n, k) || fb.k != k {
+		panic("kernels: QuantizeFeedback: lengths do not match")
+	}
+	if err := lv.Check(f); err != nil {
+		return err
+	}
+	for i, x := range src[:n*k] {
+		if x-x != 0 {
+			return fmt.Errorf("weight [%d,%d] is %v", i/k, i%k, x)
+		}
+	}
+	work := TaskFunc(func(part, parts int) {
+		q := newRefQuantizer(f, lv)
+		groups := Groups(k)
+		scales, codes, e := make([]uint8, groups), make([][GroupLen]uint8, groups), make([]float32, k)
+		size := f.GroupBytes()
+		lo, hi := Span(Panels(n), 1, part, parts)
+		for p := lo; p < hi; p++ {
+			panel := dst[p*f.PanelBytes(k):][:f.PanelBytes(k)]
+			clear(panel)
+			for r := range min(PanelRows, n-p*PanelRows) {
+				row := src[(p*PanelRows+r)*k:][:k]
+				putFloat32(panel[r*4:], q.rowFeedback(scales, codes, row, fb, e))
+				for g, s := range scales {
+					panel[ScalesOffset+g*PanelRows+r] = s
+					putGroup(panel[CodesOffset(k)+g*size:][:size], f, r, &codes[g])
+				}
+			}
+		}
+	})
+	if pool == nil {
+		work(0, 1)
+	} else {
+		pool.Run(work)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package quant
+
+import (
+	"fmt"
+	goruntime "runtime"
+
+	"github.com/dsk-toolkit/dsk/kernels"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+const (
+	// momentsLimit bounds the bytes of all second moments together, and of what error feedback keeps of them.
+	// Weights that come after it is reached are quantized with their columns' importance alone.
+	momentsLimit = 1 << 30
+	// convRows is how many receptive fields of one image a convolution's moment takes, spread evenly:
+	// neighbours hardly differ.
+	convRows = 256
+
+	// The parts of the mean diagonal that are added to the diagonal of a second moment (search on held-out text,
+	// 0.3 to 30 %: the figures are flat around these). A table that is also the weight of a product is read
+	// row by row too, where every error counts alike. An estimate is trusted less than a measurement.
+	calibratedDamping = 0.01
+	tableDamping      = 0.1
+	estimateDamping   = 0.4
+)
+
+// feedbackBudget counts second moments of k x k float32 and what is made of them, as large, against momentsLimit.
+type feedbackBudget struct{ bytes int64 }
+
+func (b *feedbackBudget) take(k int) bool {
+	need := 8 * int64(k) * int64(k)
+	if b.bytes+need > momentsLimit {
+		return false
+	}
+	b.bytes += need
+	return true
+}
+
+// moment sums x x^T over the rows x that one value gives to its products.
+type moment struct {
+	k      int
+	diag   []float64
+	sum    []float32 // k x k, or nil if the limit was reached
+	reader string    // output of the node that adds to it: the first that reads the value this way
+}
+
+// moments are those of all values that the candidates' products read.
+type moments struct {
+	byReader map[string]*moment
+	of       map[string][]*moment // by candidate
+	tables   map[string]bool      // candidates that are read row by row too
+	pool     *kernels.Pool
+
+	transposed, product []float32 // of one addition
+	scratch             [][]byte
+}
+
+func (q *quantizer) newPool() *kernels.Pool {
+	if q.o.Threads > 0 {
+		return kernels.NewPool(q.o.Threads)
+	}
+	return kernels.NewPool(goruntime.NumCPU())
+}
+
+// newMoments lists the values to watch, in graph order. Products of the same rows share a moment.
+func (q *quantizer) newMoments(budget *feedbackBudget) *moments {
+	ms := &moments{byReader: map[string]*moment{}, of: map[string][]*moment{}, tables: map[string]bool{}, pool: q.newPool()}
+	known := map[string]*candidate{}
+	for _, c := range q.candidates {
+		known[c.name] = c
+	}
+	byRows := map[string]*moment{}
+	var visit func(nodes []*model.Node)
+	visit = func(nodes []*model.Node) {
+		for _, n := range nodes {
+			for _, sub := range n.Subgraphs() {
+				visit(sub.Nodes)
+			}
+			if n.Is("", "Gather") && known[n.In(0)] != nil {
+				ms.tables[n.In(0)] = true
+			}
+			c := known[n.In(1)]
+			if c == nil || n.Domain != model.DomainDsk {
+				continue
+			}
+			rows := n.Inputs[0]
+			if n.Op == "Conv" {
+				rows = fmt.Sprint(rows, c.t.Shape[1:], n.Ints("strides"), n.Ints("pads"), n.Ints("dilations"), n.Str("auto_pad", ""))
+			}
+			m := byRows[rows]
+			if m == nil {
+				m = &moment{k: c.k, reader: n.Outputs[0], diag: make([]float64, c.k)}
+				if budget.take(c.k) {
+					m.sum = make([]float32, c.k*c.k)
+				}
+				byRows[rows], ms.byReader[m.reader] = m, m
+			}
+			ms.of[c.name] = append(ms.of[c.name], m)
+		}
+	}
+	visit(q.m.Graph.Nodes)
+	return ms
+}
+
+// observe adds the rows that a node is about to read.
+func (ms *moments) observe(n *model.Node, in []*tensor.Tensor) {
+	if n.Domain != model.DomainDsk || len(n.Outputs) == 0 {
+		return
+	}
+	m := ms.byReader[n.Outputs[0]]
+	switch {
+	case m == nil || in[0].DType != tensor.F32:
+	case n.Op == "Linear":
+		ms.add(m, in[0].F32())
+	case n.Op == "Conv":
+		ms.add(m, receptiveFields(n, in[0], in[1].Shape))
+	}
+}
+
+// add adds the rows of x, which follow each other, to m.
+func (ms *moments) add(m *moment, x []float32) {
+	k := m.k
+	rows := len(x) / k
+	for r := range rows {
+		for i, v := range x[r*k : (r+1)*k] {
+			m.diag[i] += float64(v) * float64(v)
+		}
+	}
+	if m.sum == nil || rows == 0 {
+		return
+	}
+	ms.transposed = grown(ms.transposed, rows*k)
+	for r := range rows {
+		for i, v := range x[r*k : (r+1)*k] {
+			ms.transposed[i*rows+r] = v
+		}
+	}
+	ms.product = grown(ms.product, k*k)
+	if ms.scratch == nil {
+		ms.scratch = make([][]byte, ms.pool.Threads())
+	}
+	need := kernels.GemmScratchBytes(k, rows)
+	ms.pool.Run(kernels.TaskFunc(func(part, parts int) {
+		lo, hi := kernels.Span(k, kernels.PanelRows, part, parts)
+		if lo == hi {
+			return
+		}
+		if len(ms.scratch[part]) < need {
+			ms.scratch[part] = tensor.AlignedBytes(need)
+		}
+		product, sum := ms.product[lo*k:hi*k], m.sum[lo*k:hi*k]
+		kernels.Gemm(product, k, ms.transposed[lo*rows:hi*rows], rows, x, k, false, hi-lo, k, rows, ms.scratch[part])
+		kernels.Add(sum, sum, product)
+	}))
+}
+
+// grown returns a slice of n elements, buf's memory if it is large enough.
+func grown(buf []float32, n int) []float32 {
+	if cap(buf) < n {
+		return make([]float32, n)
+	}
+	return buf[:n]
+}
+
+// receptiveFields returns up to convRows rows of every image of x [B,C,spatial...], as weights of the given
+// shape [M,kernel...,C] meet them: channels last, zero where the window hangs over the edge.
+func receptiveFields(n *model.Node, x *tensor.Tensor, weights []int) []float32 {
+	spatial := x.Shape[2:]
+	w, err := model.WindowOf(n, model.Dims(spatial...), model.Dims(weights[1:len(weights)-1]...))
+	if err != nil || n.Int("group", 1) != 1 {
+		return nil
+	}
+	dims, err := w.Out(n, model.Dims(spatial...), false)
+	if err != nil {
+		return nil
+	}
+	places := 1
+	for _, d := range dims {
+		places *= d.N
+	}
+	taps, area := 1, 1
+	for i, k := range w.Kernel {
+		taps *= k
+		area *= spatial[i]
+	}
+	channels := x.Shape[1]
+	rows := min(places, convRows)
+	out := make([]float32, x.Shape[0]*rows*taps*channels)
+	data := x.F32()
+	at := 0
+	for image := range x.Shape[0] {
+		pixels := data[image*channels*area:][:channels*area]
+		for r := range rows {
+			place := r * places / rows
+			for tap := range taps {
+				if p := pixel(w, place, tap, dims, spatial); p >= 0 {
+					for c := range channels {
+						out[at+c] = pixels[c*area+p]
+					}
+				}
+				at += channels
+			}
+		}
+	}
+	return out
+}
+
+// pixel returns the number of the input pixel that a tap of the window at an output place reads, or -1
+// for padding.
+func pixel(w *model.Window, place, tap int, out []model.Dim, in []int) int {
+	at, step := 0, 1
+	for i := len(in) - 1; i >= 0; i-- {
+		x := place%out[i].N*w.Stride[i] + tap%w.Kernel[i]*w.Dilation[i] - w.Before[i]
+		place, tap = place/out[i].N, tap/w.Kernel[i]
+		if x < 0 || x >= in[i] {
+			return -1
+		}
+		at += x * step
+		step *= in[i]
+	}
+	return at
+}
