@@ -18,7 +18,8 @@ import (
 //	    1-D and 3-D likewise. W has the channels last, so that a Panel16 row is one
 //	    receptive field in (kh, kw, c) order.
 //
-// Both take the attributes activation (an Activation) and activation_params.
+// Both take the attributes activation (an Activation), activation_params and act_bits: 32 keeps the activations floats
+// where W is quantized, 8 (the default) quantizes them as well.
 const DomainDsk = "dsk"
 
 // The activations that Linear and Conv can apply, with their activation_params.
