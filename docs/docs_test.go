@@ -38,6 +38,9 @@ func allowedImports(t *testing.T) map[string][]string {
 
 // short is the name of a package of this module in the imports block.
 func short(path string) string {
+	if path+"/" == module {
+		return "."
+	}
 	return strings.TrimPrefix(strings.TrimPrefix(path, module), "internal/")
 }
 

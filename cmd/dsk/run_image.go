@@ -56,6 +56,9 @@ func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *
 		for i := range r.Classes {
 			r.Classes[i].Label = className(names, r.Classes[i].Class)
 		}
+		for i := range r.Boxes {
+			r.Boxes[i].Label = className(names, r.Boxes[i].Class)
+		}
 		results = append(results, r)
 		if pictures != nil {
 			if err := a.writePicture(pictures[i], draw(img, r, names, o.annotateScore)); err != nil {
@@ -131,6 +134,6 @@ func (a *app) printImage(r imageResult, names []string) {
 		a.print("  %5.1f %%  %s", 100*c.Probability, c.Label)
 	}
 	for _, b := range r.Boxes {
-		a.print("  %.3f  %-16s %.0f,%.0f %.0f,%.0f", b.Score, className(names, b.Class), b.X1, b.Y1, b.X2, b.Y2)
+		a.print("  %.3f  %-16s %.0f,%.0f %.0f,%.0f", b.Score, b.Label, b.X1, b.Y1, b.X2, b.Y2)
 	}
 }

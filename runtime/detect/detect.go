@@ -14,9 +14,13 @@ import (
 
 // Box is a found object: corners in pixels of the model's input.
 type Box struct {
-	Class          int
-	Score          float32
-	X1, Y1, X2, Y2 float32
+	Class int     `json:"class"`
+	Label string  `json:"label,omitempty"`
+	Score float32 `json:"score"`
+	X1    float32 `json:"x1"`
+	Y1    float32 `json:"y1"`
+	X2    float32 `json:"x2"`
+	Y2    float32 `json:"y2"`
 }
 
 // Head describes how a detector's outputs are read.
@@ -144,7 +148,7 @@ func (h *Head) Decode(out []*tensor.Tensor) ([]Box, error) {
 				}
 				cx := (float32(cell%cols) + 0.5) * float32(l.Stride)
 				cy := (float32(cell/cols) + 0.5) * float32(l.Stride)
-				boxes = append(boxes, Box{class, score, cx - sides[0], cy - sides[1], cx + sides[2], cy + sides[3]})
+				boxes = append(boxes, Box{Class: class, Score: score, X1: cx - sides[0], Y1: cy - sides[1], X2: cx + sides[2], Y2: cy + sides[3]})
 			}
 		}
 	}
