@@ -27,7 +27,9 @@ func (a *app) benchCommand() *cobra.Command {
 tests), latency of any other graph. Figures are means over -r repeats after a warm-up.
 
   dsk bench lm.dsk -p 512 -n 128 -t 1,2
-  dsk bench cnn.dsk -t 1 -r 20 --format benchstat`,
+  dsk bench cnn.dsk -t 1 -r 20 --format benchstat
+
+A model file that is called kernels or hardware is given as ./kernels.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runBench(cmd.Context(), args[0], &o) },
 	}
@@ -37,6 +39,7 @@ tests), latency of any other graph. Figures are means over -r repeats after a wa
 	f.IntSliceVarP(&o.threads, "bench-threads", "t", nil, "thread counts to time (default 1 and all cores)")
 	f.IntVarP(&o.repeats, "repeats", "r", 5, "timed repeats")
 	f.StringVar(&o.format, "format", "table", "table or benchstat")
+	cmd.AddCommand(a.benchHardwareCommand(), a.benchKernelsCommand())
 	return cmd
 }
 

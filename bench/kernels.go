@@ -1,0 +1,291 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
+)
+
+// KernelOptions are the settings of MeasureKernels.
+type KernelOptions struct {
+	Threads  []int          // of the kernels that share their work, and of the limits
+	Budget   time.Duration  // of one kernel of one implementation with one number of threads
+	Filter   *regexp.Regexp // on KernelResult.Name; nil = all
+	Progress func(done, total int64)
+}
+
+// KernelReport is the outcome of MeasureKernels.
+type KernelReport struct {
+	Selected string         `json:"selected_kernels"` // the dispatcher's pick
+	Weights  string         `json:"weights"`          // where they come from: "synthetic"
+	Results  []KernelResult `json:"results"`
+	Hardware *Hardware      `json:"hardware"` // measured before and after the kernels: the better of both
+}
+
+// KernelResult is the best of several timings of one kernel. Either GMACs or GBytesPerSecond is set, and Limit is in the same
+// unit.
+type KernelResult struct {
+	Kernel          string  `json:"kernel"` // the routine of package kernels
+	ISA             string  `json:"isa"`
+	Format          string  `json:"format"` // of the weights, or of the operand
+	Kind            string  `json:"kind"`   // gemm, gemv, conv, attention, elementwise, reduce, norm, convert
+	M               int     `json:"m"`      // rows
+	N               int     `json:"n"`      // outputs of a row; fewer for slow implementations, whose rate does not depend on it
+	K               int     `json:"k"`      // terms of an output
+	Threads         int     `json:"threads"`
+	Source          string  `json:"source"` // of the data: l1, l2, l3 or memory
+	GMACs           float64 `json:"gmacs,omitempty"`
+	GBytesPerSecond float64 `json:"gbytes_per_second,omitempty"` // of a gemv: of weights; else of all operands
+	Limit           float64 `json:"limit"`
+	LimitOf         string  `json:"limit_of"` // the test of Hardware that it is
+	FractionOfLimit float64 `json:"fraction_of_limit"`
+	Spread          float64 `json:"spread"` // 1 - median/best of the rates
+	Picked          bool    `json:"picked"`
+}
+
+// Name is what KernelOptions.Filter looks at: gemm/MatMul/D4/512x4096x4096/l2/avx2/1.
+func (r *KernelResult) Name() string {
+	return fmt.Sprintf("%s/%s/%s/%dx%dx%d/%s/%s/%d", r.Kind, r.Kernel, r.Format, r.M, r.N, r.K, r.Source, r.ISA, r.Threads)
+}
+
+func (r *KernelResult) rate() float64 { return r.GMACs + r.GBytesPerSecond }
+
+// kernelRun is one line of the report in the making.
+type kernelRun struct {
+	*kernelCase
+	KernelResult
+	timing timing
+}
+
+// MeasureKernels times every kernel with every implementation that this machine can run, and the limits of the machine.
+// It selects implementations meanwhile, so nothing else may use package kernels.
+func MeasureKernels(ctx context.Context, o KernelOptions) (*KernelReport, error) {
+	m, err := newMachine(o.Threads)
+	if err != nil {
+		return nil, err
+	}
+	defer m.close()
+	report := &KernelReport{Selected: kernels.Selected(), Weights: "synthetic"}
+	defer kernels.Reset()
+
+	runs := m.runs(&o, report.Selected)
+	if len(runs) == 0 {
+		return nil, &fault.Usage{What: fmt.Sprintf("no kernel matches %q", o.Filter)}
+	}
+	limits := HardwareOptions{Threads: o.Threads, Total: 16 * o.Budget}
+	if report.Hardware, err = m.measure(ctx, &limits); err != nil {
+		return nil, err
+	}
+	for i := range turns * len(runs) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if o.Progress != nil {
+			o.Progress(int64(i), int64(turns*len(runs)))
+		}
+		if err := m.time(&runs[i%len(runs)], o.Budget/turns); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.again(ctx, runs, o.Budget/turns); err != nil {
+		return nil, err
+	}
+	after, err := m.measure(ctx, &limits)
+	if err != nil {
+		return nil, err
+	}
+	report.Hardware.better(after)
+	for i := range runs {
+		runs[i].finish(report.Hardware, kernels.List())
+		report.Results = append(report.Results, runs[i].KernelResult)
+	}
+	return report, nil
+}
+
+// runs lists the lines of the report: for each case and number of threads the implementations, slowest first.
+func (m *machine) runs(o *KernelOptions, selected string) []kernelRun {
+	var runs []kernelRun
+	cases := m.cases()
+	for i := range cases {
+		c := &cases[i]
+		threads := o.Threads
+		if !c.pooled {
+			threads = []int{1}
+		}
+		for _, t := range threads {
+			source := c.source
+			if source == "" {
+				source = levelOf(m.caches, c.set, t)
+			}
+			for _, isa := range kernels.List() {
+				r := kernelRun{kernelCase: c, KernelResult: KernelResult{Kernel: c.kernel, ISA: isa, Format: c.format, Kind: c.kind,
+					M: c.m, N: c.n, K: c.k, Threads: t, Source: source, Picked: isa == selected}}
+				if o.Filter == nil || o.Filter.MatchString(r.Name()) {
+					runs = append(runs, r)
+				}
+			}
+		}
+	}
+	return runs
+}
+
+const (
+	// turns is the number of times that all kernels are timed, one after another: what else runs comes and goes by the second.
+	turns = 2
+	// slowCall is the time that one call of a kernel may take; slower ones get fewer outputs.
+	slowCall = 120 * time.Millisecond
+)
+
+// time times a run once more.
+func (m *machine) time(r *kernelRun, budget time.Duration) error {
+	if err := kernels.Select(r.ISA); err != nil {
+		return err
+	}
+	pool := m.pools[r.Threads]
+	if !r.pooled {
+		pool = nil
+	}
+	if r.splits && r.timing.seconds == 0 {
+		r.N = m.outputs(r, pool)
+	}
+	fn := r.start(pool, r.N)
+	t := sampleTime(budget, func(n int) {
+		for range n {
+			fn()
+		}
+	})
+	if r.timing.seconds > 0 {
+		t = t.better(r.timing)
+	}
+	r.timing = t
+	return nil
+}
+
+// outputs returns the number of outputs that a run is timed with: the case's, halved until a call is not slow.
+func (m *machine) outputs(r *kernelRun, pool *kernels.Pool) int {
+	n := min(r.N, 2*kernels.PanelRows*r.Threads)
+	fn := r.start(pool, n)
+	took := time.Hour
+	for range 3 {
+		start := time.Now()
+		fn()
+		if took = min(took, time.Since(start)); took*time.Duration(r.N/n) <= slowCall {
+			break
+		}
+	}
+	all := r.N
+	for all > n && took*time.Duration(all/n) > slowCall {
+		all = all / 2 / (2 * kernels.PanelRows) * (2 * kernels.PanelRows)
+	}
+	return max(all, n)
+}
+
+// noise is the share by which two timings of the same work may differ.
+const noise = 0.05
+
+// group tells which lines are the same work by different implementations.
+func (r *kernelRun) group() string {
+	return fmt.Sprint(r.kernelCase.label(), "/", r.Threads)
+}
+
+// again times the picks that seem slower than another implementation once more, in turn with that one: on a busy machine
+// the difference may have come from what else ran.
+func (m *machine) again(ctx context.Context, runs []kernelRun, budget time.Duration) error {
+	for lo := 0; lo < len(runs); {
+		hi := lo + 1
+		for hi < len(runs) && runs[hi].group() == runs[lo].group() {
+			hi++
+		}
+		for range 3 {
+			pick, best := -1, lo
+			for i := lo; i < hi; i++ {
+				if runs[i].Picked {
+					pick = i
+				}
+				if runs[i].perSecond() > runs[best].perSecond() {
+					best = i
+				}
+			}
+			if pick < 0 || runs[pick].perSecond() >= runs[best].perSecond()*(1-noise) {
+				break
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			for _, i := range []int{best, pick} {
+				if err := m.time(&runs[i], budget); err != nil {
+					return err
+				}
+			}
+		}
+		lo = hi
+	}
+	return nil
+}
+
+// perSecond is the rate in the unit of the case, in 1e9.
+func (r *kernelRun) perSecond() float64 {
+	work := r.bytes
+	if r.macs {
+		work = float64(r.M) * float64(r.K)
+	}
+	if r.splits || r.macs {
+		work *= float64(r.N)
+	}
+	return work / 1e9 * r.timing.rate()
+}
+
+// finish sets the figures, by the timing and the limits.
+func (r *kernelRun) finish(h *Hardware, list []string) {
+	r.Spread = r.timing.spread
+	peak, hasPeak := h.peak(r.peak, r.ISA, list, r.Threads)
+	if r.macs {
+		r.GMACs = r.perSecond()
+		if hasPeak {
+			r.Limit, r.LimitOf = peak.GMACs, peak.Test
+		}
+	} else {
+		r.GBytesPerSecond = r.perSecond()
+		if l, ok := h.find(r.traffic+"_"+r.Source, "", r.Threads); ok {
+			r.Limit, r.LimitOf = l.GBytesPerSecond, l.Test
+		}
+		if hasPeak && r.macsPerByte > 0 && peak.GMACs/r.macsPerByte < r.Limit {
+			r.Limit, r.LimitOf = peak.GMACs/r.macsPerByte, peak.Test
+		}
+	}
+	if r.Limit > 0 {
+		r.FractionOfLimit = r.rate() / r.Limit
+	}
+}
+
+// Assert returns a *fault.Gate that lists every case where the pick is not the fastest implementation beyond the noise of timings.
+func (r *KernelReport) Assert() error {
+	type key struct {
+		kernel, format, kind, source string
+		m, k, threads                int
+	}
+	of := func(l *KernelResult) key { return key{l.Kernel, l.Format, l.Kind, l.Source, l.M, l.K, l.Threads} }
+	best := map[key]*KernelResult{}
+	for i := range r.Results {
+		l := &r.Results[i]
+		if b := best[of(l)]; b == nil || l.rate() > b.rate() {
+			best[of(l)] = l
+		}
+	}
+	var slow []string
+	for i := range r.Results {
+		l := &r.Results[i]
+		if b := best[of(l)]; l.Picked && l.rate() < b.rate()*(1-noise) {
+			slow = append(slow, fmt.Sprintf("%s reaches %.3g, %s %.3g", l.Name(), l.rate(), b.ISA, b.rate()))
+		}
+	}
+	if len(slow) == 0 {
+		return nil
+	}
+	return &fault.Gate{What: fmt.Sprintf("the picked kernel is not the fastest in %d cases:\n  %s", len(slow), strings.Join(slow, "\n  "))}
+}
