@@ -2,6 +2,9 @@
 
 package kernels
 
+// tileRows is the number of rows that a tile kernel computes in one go.
+const tileRows = 6
+
 // gemvArgs is what the routines read that walk panels: count panels of panelBytes, groups groups each.
 type gemvArgs struct {
 	dst        *float32 // gemv: PanelRows outputs per panel
@@ -143,6 +146,9 @@ func (m *MatMul) expand(levels, scales []byte, p int) {
 		expandD2AVX2(&args)
 	}
 }
+
+// tileReadsCodes reports whether the tile kernel reads the levels of D8 where they lie.
+func tileReadsCodes() bool { return true }
 
 func dotTile(args *tileArgs) {
 	if useAVX512 {

@@ -1,6 +1,9 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package kernels
+
+// tileRows sets the scratch that a generic product has for a row, and the size of its shares.
+const tileRows = 6
 
 func quantizeActsSIMD(dst []actBlock, x []float32) int { return 0 }
 

@@ -1,4 +1,4 @@
-//go:build amd64 && !purego
+//go:build (amd64 || arm64) && !purego
 
 package kernels
 
@@ -20,7 +20,7 @@ func gemmScratch(rows, groups int) int {
 // gemvSIMD multiplies straight from the panels, a row at a time; the weights
 // stay in the cache from one row to the next.
 func (m *MatMul) gemvSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scratch []byte) bool {
-	if !useAVX512 && !useAVX2 {
+	if !useSIMD() {
 		return false
 	}
 	tile := floatsOf(scratch[:PanelRows*4])
@@ -47,14 +47,14 @@ func (m *MatMul) gemvSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scra
 
 const (
 	// A panel prepared for the tile kernels, per group: the levels without Shift in the order of D8,
-	// and the group scales as 16 float32 before 16 offsets as in panelLUT.
+	// (for SMMLA: 8 of a row side by side), and the group scales as 16 float32 before 16 offsets as in panelLUT.
 	expandedLevels = PanelRows * GroupLen
 	expandedScales = 2 * PanelRows * 4
 )
 
 // gemmSIMD prepares two panels at a time and passes all rows by them, tileRows at a time.
 func (m *MatMul) gemmSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scratch []byte) bool {
-	if rows < gemmMinRows || !useAVX512 && !useAVX2 {
+	if rows < gemmMinRows || !useSIMD() {
 		return false
 	}
 	tile := floatsOf(scratch[:tileRows*tileCols*4])
@@ -77,7 +77,7 @@ func (m *MatMul) gemmSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scra
 			}
 			panel := m.panel(p + j)
 			args.levels[i], args.scales[i] = &levels[j][0], &scales[j][0]
-			if m.format == D8 {
+			if m.format == D8 && tileReadsCodes() {
 				args.levels[i] = &panel[CodesOffset(m.w.K)]
 			}
 			args.rowScales[i] = &panel[0]

@@ -10,3 +10,20 @@ var (
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ &&
 		cpu.X86.HasAVX512VL && cpu.X86.HasAVX512VNNI
 )
+
+// The instruction sets that routines choose between, best first. At most one is true.
+var (
+	useAVX512 bool // AVX-512 F, BW, DQ, VL and VNNI
+	useAVX2   bool // AVX2 and FMA
+)
+
+func offered() []implementation {
+	return []implementation{{"avx2", hasAVX2}, {"avx512vnni", hasAVX512}}
+}
+
+func use(name string) {
+	useAVX2, useAVX512 = name == "avx2", name == "avx512vnni"
+}
+
+// useSIMD reports whether an implementation in assembly is in use.
+func useSIMD() bool { return useAVX512 || useAVX2 }

@@ -1,5 +1,7 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package kernels
 
-const hasAVX2, hasAVX512 = false, false
+func offered() []implementation { return nil }
+
+func use(name string) {}

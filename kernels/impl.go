@@ -3,16 +3,19 @@ package kernels
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
-// The instruction sets that routines choose between, best first. At most
-// one is true; with none the generic Go forms run. Routines read them at each call, so that
-// Select works for objects that exist already.
-var (
-	useAVX512 bool // AVX-512 F, BW, DQ, VL and VNNI
-	useAVX2   bool // AVX2 and FMA
-)
+// implementation is a set of instructions beside generic that this build has routines for: see
+// offered. Routines read what use has set at each call, so that Select works for objects that exist already.
+type implementation struct {
+	name string
+	runs bool // on this machine
+}
+
+// selected is the name of the implementation in use.
+var selected string
 
 // kernelEnv forces an implementation for the life of the process.
 const kernelEnv = "DSK_KERNEL"
@@ -25,39 +28,29 @@ func init() {
 }
 
 // List returns the names of the implementations that this machine can run, slowest
-// first: generic, then avx2, avx512vnni as the processor has them.
+// first: generic, then as the processor has them avx2 and avx512vnni, or neon, neon-dotprod and neon-i8mm.
 func List() []string {
 	names := []string{"generic"}
-	if hasAVX2 {
-		names = append(names, "avx2")
-	}
-	if hasAVX512 {
-		names = append(names, "avx512vnni")
+	for _, i := range offered() {
+		if i.runs {
+			names = append(names, i.name)
+		}
 	}
 	return names
 }
 
 // Selected returns the name of the implementation in use.
-func Selected() string {
-	if useAVX512 {
-		return "avx512vnni"
-	}
-	if useAVX2 {
-		return "avx2"
-	}
-	return "generic"
-}
+func Selected() string { return selected }
 
 // Select makes every routine of the package use the named implementation, for tests and
 // measurements. It must not be called while products run.
 func Select(name string) error {
-	for _, n := range List() {
-		if n == name {
-			useAVX2, useAVX512 = name == "avx2", name == "avx512vnni"
-			return nil
-		}
+	if !slices.Contains(List(), name) {
+		return fmt.Errorf("kernel %q cannot run here: choose one of %s", name, strings.Join(List(), ", "))
 	}
-	return fmt.Errorf("kernel %q cannot run here: choose one of %s", name, strings.Join(List(), ", "))
+	selected = name
+	use(name)
+	return nil
 }
 
 // Reset goes back to the implementation that the environment variable DSK_KERNEL names, or
@@ -70,7 +63,8 @@ func Reset() {
 	}
 	envError = nil
 	if err := Select(name); err != nil {
-		useAVX2, useAVX512 = false, false
+		selected = "generic"
+		use(selected)
 		envError = fmt.Errorf("%s: %w", kernelEnv, err)
 	}
 }

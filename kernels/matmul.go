@@ -40,9 +40,8 @@ const (
 )
 
 const (
-	// tileRows x tileCols is the most that a kernel computes in one go; a tile in
+	// tileRows (of the architecture) x tileCols is the most that a kernel computes in one go; a tile in
 	// scratch catches the columns that dst does not have.
-	tileRows = 6
 	tileCols = 2 * PanelRows
 	// serialWork is the number of multiplications below which waking workers costs more than it saves.
 	serialWork = 1 << 15

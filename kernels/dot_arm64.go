@@ -1,0 +1,170 @@
+//go:build !purego
+
+package kernels
+
+// tileRows is the number of rows that a tile kernel computes in one go.
+const tileRows = 4
+
+// gemvArgs is what the routines read that walk panels: count panels of panelBytes, groups groups each.
+type gemvArgs struct {
+	dst        *float32 // gemv: PanelRows outputs per panel
+	panel      *byte
+	acts       *actBlock // gemv: one row
+	lut        *panelLUT
+	count      int
+	panelBytes int
+	codes      int // offset of the codes in a panel
+	groups     int
+	levels     *byte // expand: as tileArgs.levels
+	scales     *byte // expand: as tileArgs.scales, the offsets as int32
+}
+
+//go:noescape
+func quantizeActsNEON(dst *actBlock, x *float32, groups int)
+
+//go:noescape
+func gemvD8NEON(args *gemvArgs)
+
+//go:noescape
+func gemvD4NEON(args *gemvArgs)
+
+//go:noescape
+func gemvD3NEON(args *gemvArgs)
+
+//go:noescape
+func gemvD2NEON(args *gemvArgs)
+
+//go:noescape
+func gemvD8DotProd(args *gemvArgs)
+
+//go:noescape
+func gemvD4DotProd(args *gemvArgs)
+
+//go:noescape
+func gemvD3DotProd(args *gemvArgs)
+
+//go:noescape
+func gemvD2DotProd(args *gemvArgs)
+
+//go:noescape
+func expandScalesNEON(args *gemvArgs)
+
+//go:noescape
+func expandD4NEON(args *gemvArgs)
+
+//go:noescape
+func expandD3NEON(args *gemvArgs)
+
+//go:noescape
+func expandD2NEON(args *gemvArgs)
+
+//go:noescape
+func expandD8I8MM(args *gemvArgs)
+
+//go:noescape
+func expandD4I8MM(args *gemvArgs)
+
+//go:noescape
+func expandD3I8MM(args *gemvArgs)
+
+//go:noescape
+func expandD2I8MM(args *gemvArgs)
+
+// The tile kernels compute 8 of a tile's 32 columns: quarter 0..3.
+
+//go:noescape
+func dotTileNEON(args *tileArgs, quarter int)
+
+//go:noescape
+func dotTileDotProd(args *tileArgs, quarter int)
+
+//go:noescape
+func dotTileI8MM(args *tileArgs, quarter int)
+
+func quantizeActsSIMD(dst []actBlock, x []float32) int {
+	groups := len(x) / GroupLen
+	if groups == 0 || !useNEON {
+		return 0
+	}
+	_ = dst[groups-1]
+	quantizeActsNEON(&dst[0], &x[0], groups)
+	return groups
+}
+
+// panelsDot multiplies n whole panels from panel p on with one row of activations.
+func (m *MatMul) panelsDot(dst []float32, p, n int, acts []actBlock) {
+	_, _, _ = dst[n*PanelRows-1], acts[m.groups-1], m.w.Data[(p+n)*m.panelBytes-1]
+	args := gemvArgs{
+		dst: &dst[0], panel: &m.w.Data[p*m.panelBytes], acts: &acts[0], lut: &m.lut,
+		count: n, panelBytes: m.panelBytes, codes: CodesOffset(m.w.K), groups: m.groups,
+	}
+	if useDotProd {
+		switch m.format {
+		case D8:
+			gemvD8DotProd(&args)
+		case D4:
+			gemvD4DotProd(&args)
+		case D3:
+			gemvD3DotProd(&args)
+		case D2:
+			gemvD2DotProd(&args)
+		}
+		return
+	}
+	switch m.format {
+	case D8:
+		gemvD8NEON(&args)
+	case D4:
+		gemvD4NEON(&args)
+	case D3:
+		gemvD3NEON(&args)
+	case D2:
+		gemvD2NEON(&args)
+	}
+}
+
+// tileReadsCodes reports whether the tile kernel reads the levels of D8 where they lie.
+func tileReadsCodes() bool { return !useI8MM }
+
+// expand prepares panel p for the tile kernels.
+func (m *MatMul) expand(levels, scales []byte, p int) {
+	args := gemvArgs{
+		panel: &m.panel(p)[0], lut: &m.lut, codes: CodesOffset(m.w.K), groups: m.groups,
+		levels: &levels[:m.groups*expandedLevels][0], scales: &scales[:m.groups*expandedScales][0],
+	}
+	expandScalesNEON(&args)
+	if useI8MM {
+		switch m.format {
+		case D8:
+			expandD8I8MM(&args)
+		case D4:
+			expandD4I8MM(&args)
+		case D3:
+			expandD3I8MM(&args)
+		case D2:
+			expandD2I8MM(&args)
+		}
+		return
+	}
+	switch m.format {
+	case D4:
+		expandD4NEON(&args)
+	case D3:
+		expandD3NEON(&args)
+	case D2:
+		expandD2NEON(&args)
+	}
+}
+
+func dotTile(args *tileArgs) {
+	for quarter := range 4 {
+		switch {
+		case useI8MM:
+			dotTileI8MM(args, quarter)
+		case useDotProd:
+			dotTileDotProd(args, quarter)
+		default:
+			dotTileNEON(args, quarter)
+		}
+	}
+}
