@@ -19,8 +19,7 @@ import (
 // inverse is V^-1 (Chen et al., "The geometry of LLM quantization: GPTQ as Babai's nearest plane algorithm", 2025).
 type Feedback struct {
 	k int
-	// m holds column j of M at m[j*k:], its elements i < j: a row's wanted value is a dot product with it.
-	m []float32
+	m []float32 // row-major; only the elements above the diagonal are set
 	// weight[j] is V[j][j]^2 over the mean of H[j][j] before damping: what an error in column j costs that
 	// the later columns cannot make good.
 	weight []float32
@@ -62,7 +61,7 @@ func NewFeedback(h []float64, k int, damping float64) (*Feedback, error) {
 		v := h[j*k+j]
 		fb.weight[j] = float32(v * v / mean)
 		for i := range j {
-			fb.m[j*k+i] = float32(h[i*k+j] / v)
+			fb.m[i*k+j] = float32(h[i*k+j] / v)
 		}
 	}
 	return fb, nil
@@ -85,66 +84,81 @@ func dot64(a, b []float64) float64 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-// dotFixed is the same of float32, in float32.
-func dotFixed(a, b []float32) float32 {
-	var s0, s1, s2, s3 float32
-	b = b[:len(a)]
-	for len(a) >= 4 && len(b) >= 4 {
-		s0 += float32(a[0] * b[0])
-		s1 += float32(a[1] * b[1])
-		s2 += float32(a[2] * b[2])
-		s3 += float32(a[3] * b[3])
-		a, b = a[4:], b[4:]
-	}
-	for i, v := range a {
-		s0 += float32(v * b[i])
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
 // K returns the number of columns.
 func (fb *Feedback) K() int { return fb.k }
 
 // Cost returns e H e^T (H damped) for one row of errors, in units of the mean H[j][j] before damping.
-func (fb *Feedback) Cost(e []float32) float64 {
-	var sum float64
-	for j, x := range e[:fb.k] {
-		r := float64(x) + float64(dotFixed(e[:j], fb.m[j*fb.k:][:j]))
-		sum += float64(float64(fb.weight[j]) * float64(r*r))
+// scratch has 2k elements.
+func (fb *Feedback) Cost(e, scratch []float32) float64 {
+	k := fb.k
+	sums, step := scratch[:k], scratch[k:2*k]
+	copy(sums, e)
+	var cost float64
+	for j, x := range e[:k] {
+		r := float64(sums[j])
+		cost += float64(float64(fb.weight[j]) * float64(r*r))
+		later := sums[j+1:]
+		Scale(step[:len(later)], fb.m[j*k+j+1:][:len(later)], x)
+		Add(later, later, step[:len(later)])
 	}
-	return sum
+	return cost
 }
 
-// rowFeedback quantizes one row with error feedback: it fills scales and codes (GroupLen a group) and returns the
-// row scale, which is the one that the quantizer without feedback would choose. e is scratch.
-func (q *refQuantizer) rowFeedback(scales []uint8, codes [][GroupLen]uint8, row []float32, fb *Feedback, e []float32) float32 {
-	rowScale := q.row(scales, row, fb.weight)
-	k := len(row)
-	clear(e)
-	clear(scales)
-	clear(codes)
-	if rowScale == 0 {
-		return 0
+// feedbackPanel is the state of a panel that is being quantized. Its rows go from group to group
+// together, so that a row of M is read from memory once for all of them.
+type feedbackPanel struct {
+	want   []float32 // PanelRows x k: w_j + sum_i e_i M[i][j] over the groups that are done
+	step   []float32 // k
+	scale  [PanelRows]float32
+	m      [GroupLen][GroupLen]float32 // the group's part of M, transposed
+	e      [GroupLen]float32
+	codes  [GroupLen]uint8
+	scales []uint8 // of the search for a row's scale; not used further
+}
+
+func (q *refQuantizer) panelFeedback(dst []byte, rows [][]float32, fb *Feedback, p *feedbackPanel) {
+	k := fb.k
+	dst = dst[:q.f.PanelBytes(k)]
+	clear(dst)
+	for r, row := range rows {
+		p.scale[r] = q.row(p.scales, row, fb.weight)
+		putFloat32(dst[r*4:], p.scale[r])
+		copy(p.want[r*k:(r+1)*k], row)
 	}
-	_, exp := math.Frexp(float64(rowScale))
-	norm := float32(math.Ldexp(1, -exp))
-	var want [GroupLen]float32
-	for g := range scales {
+	size := q.f.GroupBytes()
+	for g := range Groups(k) {
 		lo := g * GroupLen
 		hi := min(lo+GroupLen, k)
-		for j := lo; j < hi; j++ {
-			want[j-lo] = row[j] + dotFixed(e[:lo], fb.m[j*k:][:lo])
+		for i := lo; i < hi; i++ {
+			for j := i + 1; j < hi; j++ {
+				p.m[j-lo][i-lo] = fb.m[i*k+j]
+			}
 		}
-		scales[g] = q.groupFeedback(&codes[g], want[:hi-lo], row[lo:hi], lo, rowScale, norm, fb, e[lo:hi])
+		for r, row := range rows {
+			if p.scale[r] == 0 {
+				continue
+			}
+			want := p.want[r*k : (r+1)*k]
+			s := q.groupFeedback(p, want[lo:hi], row[lo:hi], fb.weight[lo:hi], p.scale[r])
+			dst[ScalesOffset+g*PanelRows+r] = s
+			putGroup(dst[CodesOffset(k)+g*size:][:size], q.f, r, &p.codes)
+			// Two exact steps instead of a fused one: the same bits on every machine.
+			step := p.step[:k-hi]
+			for i := lo; i < hi; i++ {
+				Scale(step, fb.m[i*k+hi:][:k-hi], p.e[i-lo])
+				Add(want[hi:], want[hi:], step)
+			}
+		}
 	}
-	return rowScale
 }
 
-// groupFeedback chooses the scale byte and the codes of a group whose columns want the given values, and
-// leaves the errors in e. Every scale within reach of the best free one is tried in full.
-func (q *refQuantizer) groupFeedback(codes *[GroupLen]uint8, want, row []float32, lo int, rowScale, norm float32, fb *Feedback, e []float32) uint8 {
+// groupFeedback chooses the scale byte of a group whose columns want the given values, and leaves the codes
+// and the errors in p. Every scale within reach of the best free one is tried in full.
+func (q *refQuantizer) groupFeedback(p *feedbackPanel, want, row, weight []float32, rowScale float32) uint8 {
 	n := len(want)
-	weight := fb.weight[lo : lo+n]
+	// A power of two brings the group near 1, so that no sum over- or underflows.
+	_, exp := math.Frexp(float64(rowScale))
+	norm := float32(math.Ldexp(1, -exp))
 	amax, sxx := q.load(want, weight, 0, norm)
 	mid := 0
 	if amax > 0 {
@@ -165,18 +179,17 @@ func (q *refQuantizer) groupFeedback(codes *[GroupLen]uint8, want, row []float32
 			}
 			var cost float64
 			for j := range n {
-				m := fb.m[(lo+j)*fb.k+lo:][:j]
 				w := float64(want[j])
-				for i, x := range m {
+				for i, x := range p.m[j][:j] {
 					w += float64(err[i] * float64(x))
 				}
 				var v float64
 				if s == 0 {
 					trial[j] = 0
 				} else {
-					p := uint8(int32(min(max(float64(w*inv2)+2*LevelZero, 0), 255)))
-					trial[j] = q.near[t][p]
-					v = float64(q.value[t][p] * d)
+					at := uint8(int32(min(max(float64(w*inv2)+2*LevelZero, 0), 255)))
+					trial[j] = q.near[t][at]
+					v = float64(q.value[t][at] * d)
 				}
 				r := w - v
 				err[j] = float64(row[j]) - v
@@ -185,15 +198,15 @@ func (q *refQuantizer) groupFeedback(codes *[GroupLen]uint8, want, row []float32
 				}
 			}
 			if cost < best {
-				best, bestScale, bestErr, *codes = cost, uint8(s), err, trial
+				best, bestScale, bestErr, p.codes = cost, uint8(s), err, trial
 				if t == 1 {
 					bestScale |= TableBit
 				}
 			}
 		}
 	}
-	for j := range e {
-		e[j] = float32(bestErr[j])
+	for j := range n {
+		p.e[j] = float32(bestErr[j])
 	}
 	return bestScale
 }
@@ -217,21 +230,15 @@ func QuantizeFeedback(dst []byte, f Format, lv *Levels, src []float32, n, k int,
 	}
 	work := TaskFunc(func(part, parts int) {
 		q := newRefQuantizer(f, lv)
-		groups := Groups(k)
-		scales, codes, e := make([]uint8, groups), make([][GroupLen]uint8, groups), make([]float32, k)
-		size := f.GroupBytes()
+		p := &feedbackPanel{want: make([]float32, PanelRows*k), step: make([]float32, k), scales: make([]uint8, Groups(k))}
 		lo, hi := Span(Panels(n), 1, part, parts)
-		for p := lo; p < hi; p++ {
-			panel := dst[p*f.PanelBytes(k):][:f.PanelBytes(k)]
-			clear(panel)
-			for r := range min(PanelRows, n-p*PanelRows) {
-				row := src[(p*PanelRows+r)*k:][:k]
-				putFloat32(panel[r*4:], q.rowFeedback(scales, codes, row, fb, e))
-				for g, s := range scales {
-					panel[ScalesOffset+g*PanelRows+r] = s
-					putGroup(panel[CodesOffset(k)+g*size:][:size], f, r, &codes[g])
-				}
+		rows := make([][]float32, 0, PanelRows)
+		for at := lo; at < hi; at++ {
+			rows = rows[:0]
+			for r := at * PanelRows; r < min(n, (at+1)*PanelRows); r++ {
+				rows = append(rows, src[r*k:(r+1)*k])
 			}
+			q.panelFeedback(dst[at*f.PanelBytes(k):], rows, fb, p)
 		}
 	})
 	if pool == nil {

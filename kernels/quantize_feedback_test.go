@@ -135,7 +135,7 @@ func TestFeedbackAgainstInverse(t *testing.T) {
 	for j := range k {
 		got := w[j]
 		for i := range j {
-			got += float64(e[i]) * float64(fb.m[j*k+i])
+			got += float64(e[i]) * float64(fb.m[i*k+j])
 		}
 		if math.Abs(got-want[j]) > 1e-5 {
 			t.Fatalf("column %d wants %v, by the inverse %v", j, got, want[j])
@@ -157,7 +157,7 @@ func TestFeedbackAgainstInverse(t *testing.T) {
 	for j := range x {
 		x[j] = float64(e[j])
 	}
-	if got, want := fb.Cost(e)*mean, quadratic(damped, x); math.Abs(got-want) > 1e-4*want {
+	if got, want := fb.Cost(e, make([]float32, 2*k))*mean, quadratic(damped, x); math.Abs(got-want) > 1e-4*want {
 		t.Errorf("cost %v, want %v", got, want)
 	}
 }

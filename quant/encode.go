@@ -106,7 +106,7 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 	lost, total := make([]float64, c.n), make([]float64, c.n)
 	err := c.eachSlab(q.o.Threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
 		pool.Run(kernels.TaskFunc(func(part, parts int) {
-			e := make([]float32, c.k)
+			e, scratch := make([]float32, c.k), make([]float32, 2*c.k)
 			from, to := kernels.Span(n, 1, part, parts)
 			for r := from; r < to; r++ {
 				row := rows[r*c.k : (r+1)*c.k]
@@ -114,7 +114,7 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 				for i, w := range row {
 					e[i] = w - e[i]
 				}
-				lost[lo+r], total[lo+r] = c.cost(e), c.cost(row)
+				lost[lo+r], total[lo+r] = c.cost(e, scratch), c.cost(row, scratch)
 			}
 		}))
 		return nil
@@ -141,9 +141,9 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 
 // cost is the mean square of a row's product with its inputs, as far as they are known, but for a factor that
 // all rows share.
-func (c *candidate) cost(row []float32) float64 {
+func (c *candidate) cost(row, scratch []float32) float64 {
 	if c.feedback != nil {
-		return c.feedback.Cost(row)
+		return c.feedback.Cost(row, scratch)
 	}
 	var sum float64
 	for i, v := range row {
