@@ -76,7 +76,6 @@ func buildFalcon(b *builder) int {
 		d.preAttention, d.preMLP = "ln_attn", "ln_mlp"
 	case !d.parallel:
 		d.preMLP = "post_attention_layernorm"
-		d.residualFromNorm = c.flag("apply_residual_connection_post_layernorm", false)
 	}
 	bias := c.flag("bias", false)
 	a := &d.attention
@@ -89,7 +88,9 @@ func buildFalcon(b *builder) int {
 	}
 	d.context = c.countOr("max_position_embeddings", 2048)
 	if c.flag("alibi", false) {
-		d.prepare = func() { a.bias = b.alibiBF16(alibiSlopes(heads), 1/math.Sqrt(float64(a.headDim))) }
+		// transformers adds the bias to the mask and, in its eager form, which is the reference here, to the scores as well.
+		b.warnings = append(b.warnings, "falcon with alibi: the bias counts twice, as in transformers with eager attention (with sdpa it counts once)")
+		d.prepare = func() { a.bias = b.alibiBF16(alibiSlopes(heads), 2/math.Sqrt(float64(a.headDim))) }
 	} else {
 		a.rope, d.context = readRope(c, "rope", a.headDim, d.context, 10000, 1)
 	}
