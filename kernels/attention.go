@@ -21,6 +21,8 @@ type Attention struct {
 	Causal         bool // query t sees the keys s <= t + Offset
 	Offset         int
 	Window         int // if > 0, query t sees only the keys s > t + Offset - Window
+	// Sinks, if not nil, has for each head the score of one more key that every query sees, whose value is 0 (Xiao et al. 2023).
+	Sinks []float32
 }
 
 const (
@@ -50,6 +52,9 @@ func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k []float3
 		for h := 0; h < a.Heads; h += attentionRows {
 			r := attentionBlock{Attention: a, rows: min(attentionRows, a.Heads-h), first: 0, step: 0,
 				dst: dst[h*a.DimV:], ldd: a.DimV, q: q[h*a.Dim:], ldq: a.Dim, mask: mask.from(h, 0), ldmask: mask.HeadStride}
+			if a.Sinks != nil {
+				r.sinks, r.sinkStep = a.Sinks[h:], 1
+			}
 			r.run(k, ldk, v, ldv, scratch)
 		}
 		return
@@ -58,6 +63,9 @@ func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k []float3
 		for t := 0; t < a.Queries; t += attentionRows {
 			r := attentionBlock{Attention: a, rows: min(attentionRows, a.Queries-t), first: t, step: 1,
 				dst: dst[t*ldd+h*a.DimV:], ldd: ldd, q: q[t*ldq+h*a.Dim:], ldq: ldq, mask: mask.from(h, t), ldmask: mask.QueryStride}
+			if a.Sinks != nil {
+				r.sinks = a.Sinks[h:]
+			}
 			r.run(k, ldk, v, ldv, scratch)
 		}
 	}
@@ -80,6 +88,8 @@ type attentionBlock struct {
 	ldq               int
 	mask              []float32
 	ldmask            int
+	sinks             []float32 // row r has sinks[r*sinkStep]; or nil
+	sinkStep          int
 }
 
 // sees returns the keys [lo, hi) that row r sees.
@@ -103,6 +113,9 @@ func (b *attentionBlock) run(k []float32, ldk int, v []float32, ldv int, scratch
 
 	for r := range b.rows {
 		top[r], sum[r] = float32(math.Inf(-1)), 0
+		if b.sinks != nil {
+			top[r], sum[r] = b.sinks[r*b.sinkStep], 1
+		}
 		clear(b.dst[r*b.ldd : r*b.ldd+b.DimV])
 	}
 	// Later rows see later keys.

@@ -7,11 +7,11 @@ var _ = registerOps("", map[string]InferFunc{
 	"LinearAttention": inferLinearAttention,
 })
 
-// inferAttention: Q, K, V, attn_mask?, past_key?, past_value?, nonpad_kv_seqlen?
+// inferAttention: Q, K, V, attn_mask?, past_key?, past_value?, nonpad_kv_seqlen?, sinks[heads]? (ours)
 // -> Y, present_key?, present_value?, qk_matmul_output?. 4D operands are [batch, heads, seq, size],
 // 3D ones [batch, seq, heads*size] with the heads as attributes.
 func inferAttention(c *Inference) error {
-	if err := c.need(3, 7); err != nil {
+	if err := c.need(3, 8); err != nil {
 		return err
 	}
 	q, k, v := c.In[0].Shape, c.In[1].Shape, c.In[2].Shape
@@ -88,6 +88,9 @@ func inferAttention(c *Inference) error {
 		if _, err := broadcast(want, m[:len(m)-1]); err != nil {
 			return fmt.Errorf("attn_mask is %v: %w", c.In[3], err)
 		}
+	}
+	if err := c.checkVector(7, q[1], "sinks"); err != nil {
+		return err
 	}
 	y := []Dim{batch, q[1], q[2], v[3]}
 	if len(c.In[0].Shape) == 3 {

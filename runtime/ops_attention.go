@@ -36,8 +36,9 @@ func headsOf(b *Bind, what string, shape []int, n int) (heads, error) {
 	return heads{}, b.errorf("%s of shape %v with %d heads", what, shape, n)
 }
 
-// attention is the Attention of opset 24 and later, with one attribute more: local_window_size w > 0 limits
-// a query to the last w of the keys that is_causal would let it see.
+// attention is the Attention of opset 24 and later, with one attribute and one input more: local_window_size w > 0
+// limits a query to the last w of the keys that is_causal would let it see; input 7, F32 [heads], has the score of a
+// key without a value that every query of a head sees.
 //
 // Key t of the caches is visible to query i if t < nonpad_kv_seqlen[b] and, if is_causal is set, t <= i + offset
 // with offset the length of the past, or nonpad_kv_seqlen[b] less the number of queries, or 0. A query that
@@ -56,8 +57,9 @@ type attention struct {
 	maskQuery   int
 	maskKeys    int // keys that it covers; those beyond are masked
 	lengths     *tensor.Tensor
-	grouped     bool // a unit of work is a key/value head, not a query head
-	blocks      int  // of queries
+	sinks       *tensor.Tensor // or nil
+	grouped     bool           // a unit of work is a key/value head, not a query head
+	blocks      int            // of queries
 	scratch     *tensor.Tensor
 	scratchPart int
 }
@@ -69,7 +71,7 @@ func bindAttention(b *Bind) (Run, error) {
 	if err := needInputs(b, 3); err != nil {
 		return nil, err
 	}
-	if err := needF32(b, 0, 1, 2, 4, 5); err != nil {
+	if err := needF32(b, 0, 1, 2, 4, 5, 7); err != nil {
 		return nil, err
 	}
 	a := &attention{qt: b.In[0], kt: b.In[1], vt: b.In[2], yt: b.Out[0]}
@@ -87,6 +89,15 @@ func bindAttention(b *Bind) (Run, error) {
 		Causal: n.Int("is_causal", 0) != 0, Window: int(n.Int("local_window_size", 0))}
 	if a.core.Softcap < 0 || a.core.Window < 0 {
 		return nil, b.errorf("negative softcap or local_window_size")
+	}
+	if b.Has(7) {
+		a.sinks = b.In[7]
+		if err := needShape(b, "the sinks", a.sinks, a.q.n); err != nil {
+			return nil, err
+		}
+		if b.HasOut(3) {
+			return nil, b.errorf("qk_matmul_output with sinks")
+		}
 	}
 	steps = append(steps, masks...)
 	compute := a.bindUnits(b)
@@ -332,6 +343,9 @@ func (a *attention) unit(part, batch, head, count, first int) {
 	*c = a.core
 	c.Heads, c.Keys, c.Offset = count, keys, offset+first
 	c.Queries = min(attentionBlock, a.q.tokens-first)
+	if a.sinks != nil {
+		c.Sinks = a.sinks.F32()[head : head+count]
+	}
 	kv := head / (a.q.n / a.k.n)
 	var mask kernels.AttentionMask
 	if a.mask != nil {
