@@ -10,7 +10,7 @@ import (
 const attentionTol = 5e-6
 
 // attentionRef is one output row by the formula of Attention, in float64.
-func attentionRef(a *Attention, q, k []float32, ldk int, v []float32, ldv, t int, mask []float32) []float64 {
+func attentionRef(a *Attention, q, k []float32, ldk int, v []float32, ldv, t, h int, mask []float32) []float64 {
 	scores := make([]float64, a.Keys)
 	top := math.Inf(-1)
 	for s := range scores {
@@ -35,6 +35,10 @@ func attentionRef(a *Attention, q, k []float32, ldk int, v []float32, ldv, t int
 	}
 	out := make([]float64, a.DimV)
 	var sum float64
+	if a.Sinks != nil {
+		top = max(top, float64(a.Sinks[h]))
+		sum = math.Exp(float64(a.Sinks[h]) - top)
+	}
 	for s, x := range scores {
 		w := math.Exp(x - top)
 		if math.IsInf(top, -1) {
@@ -68,6 +72,9 @@ func TestAttention(t *testing.T) {
 		{Attention{Heads: 2, Queries: 4, Keys: 3, Dim: 8, DimV: 8, Causal: true, Offset: -2}, false},
 		{Attention{Heads: 70, Queries: 1, Keys: 10, Dim: 8, DimV: 8}, true},
 		{Attention{Heads: 1, Queries: 3, Keys: 0, Dim: 8, DimV: 8}, false},
+		{Attention{Heads: 3, Queries: 1, Keys: 200, Dim: 8, DimV: 8, Sinks: []float32{-1, 0.5, 3}}, false},
+		{Attention{Heads: 2, Queries: 70, Keys: 200, Dim: 8, DimV: 8, Causal: true, Offset: 130, Window: 20, Sinks: []float32{-1, 2}}, false},
+		{Attention{Heads: 2, Queries: 3, Keys: 5, Dim: 8, DimV: 8, Sinks: []float32{1, -2}}, true},
 	}
 	forEachImplementation(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 1))
@@ -97,7 +104,7 @@ func TestAttention(t *testing.T) {
 					if c.mask {
 						row = mask.Data[(h*a.Queries+i)*a.Keys:]
 					}
-					want := attentionRef(&a, q.V[i*ldq+h*a.Dim:], k.V, ldk, v.V, ldv, i, row)
+					want := attentionRef(&a, q.V[i*ldq+h*a.Dim:], k.V, ldk, v.V, ldv, i, h, row)
 					for d, w := range want {
 						if got := dst.V[i*ldd+h*a.DimV+d]; !near(float64(got), w, 1, attentionTol) {
 							t.Fatalf("%s: head %d query %d element %d = %v, want %v", name, h, i, d, got, w)
