@@ -3,6 +3,7 @@ package eval
 import (
 	"math"
 
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/runtime/vision"
 )
 
@@ -37,6 +38,42 @@ type comparison struct {
 func (c *comparison) addLogits(ref, got []float32) {
 	c.kl += klDivergence(ref, got)
 	c.addVector(ref, got)
+}
+
+// reference is one position of reference logits, ready to be compared with many others.
+type reference struct {
+	logits []float32
+	p      []float32 // their softmax
+	norm   float64   // the sum of their squares
+	top    int
+}
+
+func newReference(logits []float32) reference {
+	r := reference{logits: append([]float32(nil), logits...), p: make([]float32, len(logits)), top: argmax(logits)}
+	kernels.SoftmaxRow(r.p, r.logits)
+	r.norm = float64(kernels.Dot(r.logits, r.logits))
+	return r
+}
+
+// addReference adds one position like addLogits, in float32. With the differences d = got - ref,
+//
+//	KL(p || q) = ln sum_i p_i e^(d_i) - sum_i p_i d_i = ln(1 + sum_i p_i (e^(d_i - m) - 1)),   m = sum_i p_i d_i
+//
+// where nothing large cancels. scratch is as long as the logits.
+func (c *comparison) addReference(r *reference, got, scratch []float32) {
+	d := scratch[:len(got)]
+	kernels.Sub(d, got, r.logits)
+	if r.norm > 0 {
+		c.rel += float64(kernels.Dot(d, d)) / r.norm
+	}
+	kernels.AddScalar(d, d, -kernels.Dot(r.p, d))
+	kernels.Exp(d, d)
+	kernels.AddScalar(d, d, -1)
+	c.kl += max(math.Log1p(float64(kernels.Dot(r.p, d))), 0)
+	if argmax(got) == r.top {
+		c.same++
+	}
+	c.n++
 }
 
 // addScores adds one position of two vectors of logits or of probabilities.

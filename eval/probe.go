@@ -9,10 +9,12 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// The sizes of a probe when Options.Limit is 0: enough that ranking tensors by sensitivity is stable.
+// The sizes of a probe. What Options.Observe sees is for statistics of activations and goes on longer than
+// what variants are compared on, which only has to rank them.
 const (
-	probeWindows = 8
-	probeSamples = 64
+	probeTokens   = 1024    // scored, of the windows that variants run
+	observeTokens = 1 << 14 // that the reference runs if Options.Limit is 0
+	probeSamples  = 64      // of other data, likewise
 )
 
 // Probe holds a fixed set of inputs and a reference model's outputs for them, to compare
@@ -20,25 +22,26 @@ const (
 type Probe struct {
 	o       Options
 	windows *lmWindows // for language models
+	kept    []int      // the windows that variants run, spread over all
 	samples []sample   // for all others
 	logits  bool       // the outputs are logits
 	ref     [][]float32
+	words   []reference // of every scored position of the kept windows
 }
 
 // sample is one input of a graph.
 type sample map[string]*tensor.Tensor
 
-// NewProbe runs the reference model over the first o.Limit windows or samples of the data.
-// o.Observe sees that run.
+// NewProbe runs the reference model over the first o.Limit windows or samples of the data (0: a number that
+// is enough to know the model's activations by). o.Observe sees that run.
 func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options) (*Probe, error) {
 	p := &Probe{o: o}
 	var err error
 	if ref.Meta.Task == model.TaskLM {
 		p.logits = true
-		if o.Limit == 0 {
-			o.Limit = probeWindows
+		if p.windows, err = newWindows(ctx, ref, d, o); err == nil {
+			p.keep(o.Limit)
 		}
-		p.windows, err = newWindows(ctx, ref, d, o)
 	} else {
 		p.logits = ref.Meta.Task == model.TaskClassify
 		if o.Limit == 0 {
@@ -49,56 +52,94 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 	if err != nil {
 		return nil, err
 	}
-	err = p.run(ctx, ref, o, func(_ int, out []float32) {
-		p.ref = append(p.ref, append([]float32(nil), out...))
+	all := make([]int, len(p.samples))
+	if p.windows != nil {
+		all = make([]int, len(p.windows.windows))
+	}
+	for i := range all {
+		all[i] = i
+	}
+	next := 0
+	err = p.run(ctx, ref, o, all, func(i int, out []float32) {
+		if p.windows == nil {
+			p.ref = append(p.ref, append([]float32(nil), out...))
+		} else if next < len(p.kept) && p.kept[next] == i {
+			next++
+			vocab := ref.Meta.LM.VocabSize
+			for at := 0; at+vocab <= len(out); at += vocab {
+				p.words = append(p.words, newReference(out[at:at+vocab]))
+			}
+		}
 	})
 	p.o.Observe = nil
 	return p, err
 }
 
+// keep drops windows beyond observeTokens if there is no limit, and chooses those that variants run.
+func (p *Probe) keep(limit int) {
+	w := p.windows
+	tokens := 0
+	for i := range w.windows {
+		if limit == 0 && tokens >= observeTokens {
+			w.windows, w.bytes = w.windows[:i], w.bytes[:i]
+			break
+		}
+		tokens += w.scored(i)
+	}
+	every := max(1, tokens/probeTokens)
+	for i := 0; i < len(w.windows); i += every {
+		p.kept = append(p.kept, i)
+	}
+}
+
 // Compare runs a variant of the reference over the probe's inputs.
 func (p *Probe) Compare(ctx context.Context, m *model.Model) (Divergence, error) {
 	var cmp comparison
-	width := 0
-	if p.windows != nil {
-		width = m.Meta.LM.VocabSize
-	}
 	o := p.o
 	o.Progress = nil
-	err := p.run(ctx, m, o, func(i int, out []float32) {
-		want := p.ref[i]
-		step := width
-		if step == 0 {
-			step = len(want)
-		}
-		for at := 0; at+step <= len(want); at += step {
-			if p.logits {
-				cmp.addScores(want[at:at+step], out[at:at+step])
-			} else {
-				cmp.addVector(want[at:at+step], out[at:at+step])
+	if p.windows != nil {
+		vocab := m.Meta.LM.VocabSize
+		words := p.words
+		scratch := make([]float32, vocab)
+		err := p.run(ctx, m, o, p.kept, func(_ int, out []float32) {
+			for at := 0; at+vocab <= len(out); at += vocab {
+				cmp.addReference(&words[0], out[at:at+vocab], scratch)
+				words = words[1:]
 			}
+		})
+		return cmp.divergence(true), err
+	}
+	all := make([]int, len(p.samples))
+	for i := range all {
+		all[i] = i
+	}
+	err := p.run(ctx, m, o, all, func(i int, out []float32) {
+		if p.logits {
+			cmp.addScores(p.ref[i], out)
+		} else {
+			cmp.addVector(p.ref[i], out)
 		}
 	})
 	return cmp.divergence(p.logits), err
 }
 
-// run feeds every input to m; fn gets the outputs, flattened, and must not keep them.
-func (p *Probe) run(ctx context.Context, m *model.Model, o Options, fn func(i int, out []float32)) error {
+// run feeds the chosen inputs to m; fn gets the outputs, flattened, and must not keep them.
+func (p *Probe) run(ctx context.Context, m *model.Model, o Options, chosen []int, fn func(i int, out []float32)) error {
 	if p.windows != nil {
 		lm, err := runtime.NewLM(m, runtime.Options{Threads: o.Threads, Context: p.windows.context(), Observe: o.Observe})
 		if err != nil {
 			return err
 		}
 		defer lm.Close()
-		for i := range p.windows.windows {
-			o.progress(i, len(p.windows.windows))
+		for done, i := range chosen {
+			o.progress(done, len(chosen))
 			out, err := p.windows.logits(ctx, lm, i)
 			if err != nil {
 				return err
 			}
 			fn(i, out)
 		}
-		o.progress(len(p.windows.windows), len(p.windows.windows))
+		o.progress(len(chosen), len(chosen))
 		return nil
 	}
 	s, err := runtime.NewSession(m, runtime.Options{Threads: o.Threads, Observe: o.Observe})
@@ -106,15 +147,15 @@ func (p *Probe) run(ctx context.Context, m *model.Model, o Options, fn func(i in
 		return err
 	}
 	defer s.Close()
-	for i, in := range p.samples {
-		o.progress(i, len(p.samples))
-		out, err := s.Run(ctx, in)
+	for done, i := range chosen {
+		o.progress(done, len(chosen))
+		out, err := s.Run(ctx, p.samples[i])
 		if err != nil {
 			return err
 		}
 		fn(i, flatten(out))
 	}
-	o.progress(len(p.samples), len(p.samples))
+	o.progress(len(chosen), len(chosen))
 	return nil
 }
 

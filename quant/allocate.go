@@ -35,7 +35,70 @@ func (q *quantizer) choose(ctx context.Context) error {
 	if q.o.MaxKL > 0 && q.budget() == 0 {
 		return q.smallestWithin(ctx)
 	}
-	return q.fitBudget()
+	if err := q.fitBudget(); err != nil {
+		return err
+	}
+	return q.doNoHarm(ctx)
+}
+
+// doNoHarm holds the choice against one width for all weights: the widest that takes no more bytes. The additive model
+// of the loss is only a model; what does worse than the plain choice on the calibration data is not taken.
+func (q *quantizer) doNoHarm(ctx context.Context) error {
+	if q.probe == nil {
+		return nil
+	}
+	mixed := make([]option, len(q.candidates))
+	for i, c := range q.candidates {
+		mixed[i] = c.choice
+	}
+	limit := q.budget()
+	weights := q.weightBytes()
+	for at, bits := range widths {
+		same := true
+		for i, c := range q.candidates {
+			c.choice = c.options[at]
+			same = same && c.choice.bits == mixed[i].bits
+		}
+		fits := q.weightBytes() <= weights
+		if limit > 0 {
+			size, err := q.size()
+			if err != nil {
+				return err
+			}
+			fits = size <= limit
+		}
+		if same {
+			return nil
+		}
+		if !fits {
+			continue
+		}
+		plain, err := q.divergence(ctx, q.encode())
+		if err != nil {
+			return err
+		}
+		q.restore(mixed)
+		chosen, err := q.divergence(ctx, q.encode())
+		if err != nil {
+			return err
+		}
+		if plain < chosen {
+			for _, c := range q.candidates {
+				c.choice = c.options[at]
+				c.why = fmt.Sprintf("uniform %d bit does better than mixed widths on the calibration data (loss %.3g, %.3g)", bits, plain, chosen)
+			}
+		}
+		return nil
+	}
+	q.restore(mixed)
+	return nil
+}
+
+// restore sets the candidates' choices.
+func (q *quantizer) restore(choices []option) {
+	for i, c := range q.candidates {
+		c.choice = choices[i]
+	}
 }
 
 // budget returns the allowed bytes of the whole file, or 0.

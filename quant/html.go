@@ -29,7 +29,7 @@ func (r *Report) WriteHTML(w io.Writer, m *model.Model) error {
 		byBits[t.Bits] += t.Bytes
 		largest, total = max(largest, t.Bytes), total+t.Bytes
 	}
-	for _, bits := range widths {
+	for _, bits := range []int{32, 16, 8, 4, 3, 2} {
 		if n := byBits[bits]; n > 0 {
 			page.Widths = append(page.Widths, fmt.Sprintf("%d bit: %.1f %% of the weights' bytes", bits, 100*float64(n)/float64(total)))
 		}

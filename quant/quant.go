@@ -200,6 +200,7 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 			RelError: c.choice.err, Why: c.reason(),
 		})
 	}
+	r.Tensors = append(r.Tensors, q.wide()...)
 	sort.SliceStable(r.Tensors, func(i, j int) bool { return r.Tensors[i].Name < r.Tensors[j].Name })
 	if q.o.Eval == nil {
 		return r, nil
