@@ -11,13 +11,17 @@ LEVELS ?= generic avx2 avx512vnni
 DSK    := bin/dsk
 ARM64  := cortex-a72 cortex-a76 max
 
-.PHONY: help build demo test accuracy vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
+.PHONY: help build demo-model demo test accuracy vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the dsk binary, in bin/
 	$(GO) build -trimpath -o $(DSK) ./cmd/dsk
+
+demo-model: build ## renew the 4-bit model that the binary carries
+	$(DSK) convert testdata/models/gutenberg-1M -o bin/demo.dsk --force
+	$(DSK) quantize bin/demo.dsk -o testdata/models/gutenberg-1M-4bit.dsk --weight-bits 4 --force
 
 demo: build ## take two models through convert, inspect, quantize, eval, run and bench
 	@DSK=$(DSK) scripts/demo.sh

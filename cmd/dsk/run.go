@@ -93,7 +93,7 @@ func inputList(g *model.Graph) string {
 	return strings.Join(names, ", ")
 }
 
-// prompt is the argument, a file, or standard input without its last line break.
+// prompt is the argument, or a file or standard input without the last line break.
 func (a *app) prompt(args []string, o *runOptions) (string, error) {
 	switch {
 	case len(args) > 1:
@@ -102,7 +102,7 @@ func (a *app) prompt(args []string, o *runOptions) (string, error) {
 		return args[0], nil
 	case o.promptFile != "" && len(args) == 0:
 		b, err := os.ReadFile(o.promptFile)
-		return string(b), err
+		return withoutLineBreak(b), err
 	case o.promptFile != "":
 		return "", &fault.Usage{What: "give the prompt as an argument or with --file, not both"}
 	}
@@ -110,7 +110,12 @@ func (a *app) prompt(args []string, o *runOptions) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("standard input: %w", err)
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
+	return withoutLineBreak(b), nil
+}
+
+// withoutLineBreak drops the line break that an editor or echo puts at a text's end.
+func withoutLineBreak(b []byte) string {
+	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 }
 
 func (a *app) runText(ctx context.Context, m *model.Model, args []string, o *runOptions) error {
