@@ -44,7 +44,7 @@ const (
 	// patternBytes is the period of the contents of the buffer, so that copies of whole periods change nothing.
 	patternBytes = 1 << 16
 	// streamChunks is the number of parts of the buffer that are walked one after another.
-	streamChunks = 16
+	streamChunks = 64
 	// shortSample is the least time of one timing: long beside waking a thread, short beside a slice of the scheduler.
 	shortSample = time.Millisecond
 )
@@ -66,23 +66,22 @@ func (t timing) better(u timing) timing {
 	return t
 }
 
-// sampleTime times fn(n), which does some work n times, for about budget.
+// sampleTime times fn(n), which does some work n times, for about budget. n grows until no timing is short: one that
+// was long by chance must not keep it small.
 func sampleTime(budget time.Duration, fn func(n int)) timing {
 	n := 1
-	for {
-		start := time.Now()
-		fn(n)
-		took := time.Since(start)
-		if took >= shortSample || n >= 1<<30 {
-			break
-		}
-		n *= int(min(max(shortSample/max(took, 1)+1, 2), 100))
-	}
+	fn(n)
 	var samples []float64
 	for start := time.Now(); ; {
 		begin := time.Now()
 		fn(n)
-		samples = append(samples, time.Since(begin).Seconds()/float64(n))
+		took := time.Since(begin)
+		if took < shortSample/2 && n < 1<<40 {
+			n *= int(min(max(shortSample/max(took, 1), 2), 100))
+			samples = samples[:0]
+			continue
+		}
+		samples = append(samples, took.Seconds()/float64(n))
 		if spent := time.Since(start); spent >= budget && (len(samples) >= 3 || spent >= 3*budget) {
 			return newTiming(samples)
 		}
@@ -99,6 +98,7 @@ func newTiming(samples []float64) timing {
 // machine is what the tests share.
 type machine struct {
 	caches []Cache
+	size   int    // of the buffer if it is for tests of the memory
 	buffer []byte // see fillSynthetic
 	at     int    // where in the buffer the walk through it goes on
 	pools  map[int]*kernels.Pool
@@ -117,21 +117,21 @@ func newMachine(threads []int) (*machine, error) {
 			m.pools[t] = kernels.NewPool(t)
 		}
 	}
-	m.buffer = make([]byte, streamBytes(m.caches, freeMemory(memoryFile, controlGroup)))
-	m.fillSynthetic(threads)
+	m.size = streamBytes(m.caches, freeMemory(memoryFile, controlGroup))
 	return m, nil
 }
 
-// fillSynthetic fills the buffer with bytes that are sound weights of every kind: as levels, codes and scales of blocks,
+// fillSynthetic makes a buffer of size bytes and fills the buffer with bytes that are sound weights of every kind: as levels, codes and scales of blocks,
 // and as floats of 16 and 32 bits, which are all normal numbers below 1.
-func (m *machine) fillSynthetic(threads []int) {
+func (m *machine) fillSynthetic(size int) {
+	m.buffer = make([]byte, size)
 	var pattern [patternBytes]byte
 	r := rand.New(rand.NewPCG(1, 1))
 	for i := range pattern {
 		pattern[i] = byte(0x20 + r.UintN(0x20))
 	}
-	most := threads[0]
-	for _, t := range threads {
+	most := 0
+	for t := range m.pools {
 		most = max(most, t)
 	}
 	m.pools[most].Run(kernels.TaskFunc(func(part, parts int) {
@@ -208,6 +208,7 @@ func MeasureHardware(ctx context.Context, o HardwareOptions) (*Hardware, error) 
 		return nil, err
 	}
 	defer m.close()
+	m.fillSynthetic(m.size)
 	return m.measure(ctx, &o)
 }
 
@@ -292,7 +293,7 @@ func (m *machine) probes(threads []int) []probe {
 		for _, place := range levels(m.caches, 1) {
 			for _, t := range threads {
 				for _, l := range levels(m.caches, t) {
-					if l.name == place.name {
+					if l.name == place.name && (l.bytesPerThread > 0 || len(m.buffer) == m.size) {
 						list = append(list, m.bandwidth(name, l, t))
 					}
 				}

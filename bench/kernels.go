@@ -77,7 +77,14 @@ func MeasureKernels(ctx context.Context, o KernelOptions) (*KernelReport, error)
 	if len(runs) == 0 {
 		return nil, &fault.Usage{What: fmt.Sprintf("no kernel matches %q", o.Filter)}
 	}
-	limits := HardwareOptions{Threads: o.Threads, Total: 16 * o.Budget}
+	size := min(m.size, cachedBytes)
+	for i := range runs {
+		if runs[i].Source == "memory" {
+			size = m.size
+		}
+	}
+	m.fillSynthetic(size)
+	limits := HardwareOptions{Threads: o.Threads, Total: 24 * o.Budget}
 	if report.Hardware, err = m.measure(ctx, &limits); err != nil {
 		return nil, err
 	}
@@ -106,6 +113,9 @@ func MeasureKernels(ctx context.Context, o KernelOptions) (*KernelReport, error)
 	}
 	return report, nil
 }
+
+// cachedBytes is the size of the buffer that all kernels have room in but those that read from memory: of the largest matrix.
+const cachedBytes = side * side * 4
 
 // runs lists the lines of the report: for each case and number of threads the implementations, slowest first.
 func (m *machine) runs(o *KernelOptions, selected string) []kernelRun {
@@ -137,8 +147,10 @@ func (m *machine) runs(o *KernelOptions, selected string) []kernelRun {
 const (
 	// turns is the number of times that all kernels are timed, one after another: what else runs comes and goes by the second.
 	turns = 2
-	// slowCall is the time that one call of a kernel may take; slower ones get fewer outputs.
-	slowCall = 120 * time.Millisecond
+	// slowCall is the time that one call of a kernel may take; slower ones get fewer outputs. Nobody waits for more of
+	// the generic implementation than it takes to see that it is slow.
+	slowCall        = 150 * time.Millisecond
+	slowCallGeneric = 30 * time.Millisecond
 )
 
 // time times a run once more.
@@ -170,16 +182,19 @@ func (m *machine) time(r *kernelRun, budget time.Duration) error {
 func (m *machine) outputs(r *kernelRun, pool *kernels.Pool) int {
 	n := min(r.N, 2*kernels.PanelRows*r.Threads)
 	fn := r.start(pool, n)
-	took := time.Hour
+	most, took := slowCall, time.Hour
+	if r.ISA == "generic" {
+		most = slowCallGeneric
+	}
 	for range 3 {
 		start := time.Now()
 		fn()
-		if took = min(took, time.Since(start)); took*time.Duration(r.N/n) <= slowCall {
+		if took = min(took, time.Since(start)); took*time.Duration(r.N/n) <= most {
 			break
 		}
 	}
 	all := r.N
-	for all > n && took*time.Duration(all/n) > slowCall {
+	for all > n && took*time.Duration(all/n) > most {
 		all = all / 2 / (2 * kernels.PanelRows) * (2 * kernels.PanelRows)
 	}
 	return max(all, n)

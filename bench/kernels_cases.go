@@ -87,7 +87,7 @@ func formatName(kind kernels.Kind) string {
 }
 
 func (m *machine) matMul(kind kernels.Kind, rows, n, k int) kernelCase {
-	for n > 2*kernels.PanelRows && weightBytes(kind, n, k) > len(m.buffer) {
+	for n > 2*kernels.PanelRows && weightBytes(kind, n, k) > m.size {
 		n /= 2
 	}
 	bytes := weightBytes(kind, n, k)
@@ -106,7 +106,7 @@ func (m *machine) matMul(kind kernels.Kind, rows, n, k int) kernelCase {
 
 // gemvMemory multiplies with one part of the buffer after another, so that the weights come from memory.
 func (m *machine) gemvMemory(kind kernels.Kind) kernelCase {
-	n := len(m.buffer) / streamChunks / weightBytes(kind, 2*kernels.PanelRows, side) * 2 * kernels.PanelRows
+	n := m.size / streamChunks / weightBytes(kind, 2*kernels.PanelRows, side) * 2 * kernels.PanelRows
 	if n == 0 {
 		n = 2 * kernels.PanelRows
 	}

@@ -43,8 +43,8 @@ func TestSampleTime(t *testing.T) {
 
 // The buffer must hold sound weights whatever they are taken for.
 func TestSyntheticWeights(t *testing.T) {
-	m := machine{buffer: make([]byte, streamAlign), pools: map[int]*kernels.Pool{1: kernels.NewPool(1)}}
-	m.fillSynthetic([]int{1})
+	m := machine{pools: map[int]*kernels.Pool{1: kernels.NewPool(1)}}
+	m.fillSynthetic(streamAlign)
 	if !slices.Equal(m.buffer[:patternBytes], m.buffer[len(m.buffer)-patternBytes:]) {
 		t.Error("the buffer does not repeat its pattern")
 	}
@@ -150,7 +150,7 @@ func TestAssert(t *testing.T) {
 
 // Every kind of work is there, for all formats and implementations, and every line has a name of its own.
 func TestRuns(t *testing.T) {
-	m := machine{caches: []Cache{{Level: 1, Bytes: 32 << 10, Threads: 1}, {Level: 2, Bytes: 1 << 20, Threads: 1}}, buffer: make([]byte, 64<<20)}
+	m := machine{caches: []Cache{{Level: 1, Bytes: 32 << 10, Threads: 1}, {Level: 2, Bytes: 1 << 20, Threads: 1}}, size: 64 << 20}
 	isas := kernels.List()
 	selected := isas[len(isas)-1]
 	names := map[string]bool{}
@@ -184,8 +184,8 @@ func TestRuns(t *testing.T) {
 
 // Every kernel runs in every implementation, once and with few outputs.
 func TestCasesRun(t *testing.T) {
-	m := machine{caches: caches("absent"), buffer: make([]byte, 64<<20), pools: map[int]*kernels.Pool{1: kernels.NewPool(1)}}
-	m.fillSynthetic([]int{1})
+	m := machine{caches: caches("absent"), size: 64 << 20, pools: map[int]*kernels.Pool{1: kernels.NewPool(1)}}
+	m.fillSynthetic(m.size)
 	defer kernels.Reset()
 	for _, isa := range kernels.List() {
 		if err := kernels.Select(isa); err != nil {

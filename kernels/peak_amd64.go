@@ -28,7 +28,7 @@ func peakVFMADDAVX512(acc *byte, rounds int)
 //go:noescape
 func peakVFMADDAVX2(acc *byte, rounds int)
 
-// The read loops xor n bytes, a positive multiple of 512, into x.
+// The read loops xor n bytes, a positive multiple of 1024, into x.
 
 //go:noescape
 func readBytesAVX512(b *byte, n int, x *[8]uint64)
@@ -70,7 +70,7 @@ func peaksSIMD() []Peak {
 }
 
 func readBytesSIMD(b []byte) (x uint64, done int) {
-	n := len(b) &^ 511
+	n := len(b) &^ 1023
 	if n == 0 || !hasAVX2 {
 		return 0, 0
 	}

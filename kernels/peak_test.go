@@ -31,7 +31,7 @@ func TestPeaksGeneric(t *testing.T) {
 
 func TestReadBytes(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{0, 1, 7, 8, 9, 31, 32, 511, 512, 513, 1024 + 37, 64 << 10} {
+	for _, n := range []int{0, 1, 7, 8, 9, 31, 32, 511, 512, 513, 1024 + 37, 3 << 10, 64 << 10} {
 		b := make([]byte, n+1)[1:]
 		var want uint64
 		for i := range b {
