@@ -17,6 +17,7 @@ type architecture struct {
 	modelType string // as config.json names it
 	class     string // the class in "architectures"
 	name      string // what Meta.Architecture says
+	models    string // some that are of it, for docs/architectures.md
 	// build adds the graph of a language model to b, and returns the size of its context.
 	build func(b *builder) (contextLength int)
 }
@@ -138,6 +139,12 @@ func (b *builder) weight(name string, shape ...int) (weight, bool) {
 		return w, false
 	}
 	return w, true
+}
+
+// has reports whether the checkpoint has a tensor.
+func (b *builder) has(name string) bool {
+	_, ok := b.weights.tensors[name]
+	return ok
 }
 
 // matrix adds a weight [n, k] in panels, in the checkpoint's element type.

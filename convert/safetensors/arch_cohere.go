@@ -3,8 +3,10 @@ package safetensors
 import "github.com/dsk-toolkit/dsk/tensor"
 
 var (
-	_ = register(architecture{modelType: "cohere", class: "CohereForCausalLM", name: "cohere", build: buildCohere})
-	_ = register(architecture{modelType: "cohere2", class: "Cohere2ForCausalLM", name: "cohere2", build: buildCohere2})
+	_ = register(architecture{modelType: "cohere", class: "CohereForCausalLM", name: "cohere", build: buildCohere,
+		models: "Command R, Command R+, Aya"})
+	_ = register(architecture{modelType: "cohere2", class: "Cohere2ForCausalLM", name: "cohere2", build: buildCohere2,
+		models: "Command R7B, Command A"})
 )
 
 // readCohere reads what the two have in common: parallel layers with one norm without bias, interleaved rotation, scaled

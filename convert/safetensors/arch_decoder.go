@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -17,8 +18,8 @@ import (
 // takes the attention's.
 type decoder struct {
 	width, layers, vocab, context int
-	// Names of the checkpoint. base begins all names but the head's, and is dropped if the checkpoint was saved
-	// without it; layer, with the layer's number, follows it.
+	// Names of the checkpoint. base begins all names but the head's, and its first part is left out if the checkpoint
+	// was saved without it; layer, with the layer's number, follows it.
 	base, embedding, layer, finalNorm, head string
 	headBias                                string // its name, "" for none
 	norm                                    norm
@@ -65,10 +66,8 @@ func (d *decoder) build(b *builder) int {
 		return 0
 	}
 	a.width = d.width
-	if _, ok := b.weights.tensors[d.base+d.embedding+".weight"]; !ok {
-		if _, ok := b.weights.tensors[d.embedding+".weight"]; ok {
-			d.base = ""
-		}
+	if _, rest, ok := strings.Cut(d.base, "."); ok && !b.has(d.base+d.embedding+".weight") && b.has(rest+d.embedding+".weight") {
+		d.base = rest
 	}
 	b.lmInputs()
 	hidden := d.embed(b)

@@ -8,8 +8,10 @@ import (
 )
 
 var (
-	_ = register(architecture{modelType: "deepseek_v2", class: "DeepseekV2ForCausalLM", name: "deepseek_v2", build: buildDeepSeekV2})
-	_ = register(architecture{modelType: "deepseek_v3", class: "DeepseekV3ForCausalLM", name: "deepseek_v3", build: buildDeepSeekV3})
+	_ = register(architecture{modelType: "deepseek_v2", class: "DeepseekV2ForCausalLM", name: "deepseek_v2", build: buildDeepSeekV2,
+		models: "DeepSeek-V2, V2-Lite, Coder-V2"})
+	_ = register(architecture{modelType: "deepseek_v3", class: "DeepseekV3ForCausalLM", name: "deepseek_v3", build: buildDeepSeekV3,
+		models: "DeepSeek-V3, R1, in BF16"})
 )
 
 // latent describes multi-head latent attention (DeepSeek 2024): keys and values come from a narrow product that all

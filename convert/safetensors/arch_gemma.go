@@ -3,9 +3,12 @@ package safetensors
 import "math"
 
 var (
-	_ = register(architecture{modelType: "gemma", class: "GemmaForCausalLM", name: "gemma", build: buildGemma})
-	_ = register(architecture{modelType: "gemma2", class: "Gemma2ForCausalLM", name: "gemma2", build: buildGemma2})
-	_ = register(architecture{modelType: "gemma3_text", class: "Gemma3ForCausalLM", name: "gemma3", build: buildGemma3})
+	_ = register(architecture{modelType: "gemma", class: "GemmaForCausalLM", name: "gemma", build: buildGemma,
+		models: "Gemma, CodeGemma"})
+	_ = register(architecture{modelType: "gemma2", class: "Gemma2ForCausalLM", name: "gemma2", build: buildGemma2,
+		models: "Gemma 2"})
+	_ = register(architecture{modelType: "gemma3_text", class: "Gemma3ForCausalLM", name: "gemma3", build: buildGemma3,
+		models: "Gemma 3 1B and 270M"})
 )
 
 // readGemma reads what the gemmas have in common: a scaled embedding, which is the head, and norms whose weights are

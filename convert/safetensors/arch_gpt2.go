@@ -7,10 +7,14 @@ import (
 )
 
 var (
-	_ = register(architecture{modelType: "gpt2", class: "GPT2LMHeadModel", name: "gpt2", build: buildGPT2})
-	_ = register(architecture{modelType: "gpt_bigcode", class: "GPTBigCodeForCausalLM", name: "gpt_bigcode", build: buildGPTBigCode})
-	_ = register(architecture{modelType: "gpt_neo", class: "GPTNeoForCausalLM", name: "gpt_neo", build: buildGPTNeo})
-	_ = register(architecture{modelType: "gptj", class: "GPTJForCausalLM", name: "gptj", build: buildGPTJ})
+	_ = register(architecture{modelType: "gpt2", class: "GPT2LMHeadModel", name: "gpt2", build: buildGPT2,
+		models: "GPT-2, DistilGPT2, Cerebras-GPT"})
+	_ = register(architecture{modelType: "gpt_bigcode", class: "GPTBigCodeForCausalLM", name: "gpt_bigcode", build: buildGPTBigCode,
+		models: "SantaCoder, StarCoder"})
+	_ = register(architecture{modelType: "gpt_neo", class: "GPTNeoForCausalLM", name: "gpt_neo", build: buildGPTNeo,
+		models: "GPT-Neo, TinyStories"})
+	_ = register(architecture{modelType: "gptj", class: "GPTJForCausalLM", name: "gptj", build: buildGPTJ,
+		models: "GPT-J"})
 )
 
 // readGPT reads the keys of gpt2 and names tensors as it does.

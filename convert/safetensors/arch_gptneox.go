@@ -7,11 +7,16 @@ import (
 )
 
 var (
-	_ = register(architecture{modelType: "gpt_neox", class: "GPTNeoXForCausalLM", name: "gpt_neox", build: buildGPTNeoX})
-	_ = register(architecture{modelType: "bloom", class: "BloomForCausalLM", name: "bloom", build: buildBloom})
-	_ = register(architecture{modelType: "falcon", class: "FalconForCausalLM", name: "falcon", build: buildFalcon})
-	_ = register(architecture{modelType: "mpt", class: "MptForCausalLM", name: "mpt", build: buildMPT})
-	_ = register(architecture{modelType: "opt", class: "OPTForCausalLM", name: "opt", build: buildOPT})
+	_ = register(architecture{modelType: "gpt_neox", class: "GPTNeoXForCausalLM", name: "gpt_neox", build: buildGPTNeoX,
+		models: "GPT-NeoX, Pythia, StableLM alpha"})
+	_ = register(architecture{modelType: "bloom", class: "BloomForCausalLM", name: "bloom", build: buildBloom,
+		models: "BLOOM, BLOOMZ"})
+	_ = register(architecture{modelType: "falcon", class: "FalconForCausalLM", name: "falcon", build: buildFalcon,
+		models: "Falcon 7B, 40B, 180B, RW and 2"})
+	_ = register(architecture{modelType: "mpt", class: "MptForCausalLM", name: "mpt", build: buildMPT,
+		models: "MPT"})
+	_ = register(architecture{modelType: "opt", class: "OPTForCausalLM", name: "opt", build: buildOPT,
+		models: "OPT"})
 )
 
 // buildGPTNeoX lowers GPTNeoXForCausalLM (GPT-NeoX, Pythia; Black et al. 2022): parallel layers with two norms, one product

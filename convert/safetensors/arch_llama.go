@@ -1,8 +1,10 @@
 package safetensors
 
 var (
-	_ = register(architecture{modelType: "llama", class: "LlamaForCausalLM", name: "llama", build: buildLlama})
-	_ = register(architecture{modelType: "mistral", class: "MistralForCausalLM", name: "mistral", build: buildMistral})
+	_ = register(architecture{modelType: "llama", class: "LlamaForCausalLM", name: "llama", build: buildLlama,
+		models: "Llama 1 to 3, SmolLM 1 and 2, TinyLlama, Vicuna, Yi, DeepSeek LLM and Coder, DeepSeek-R1 distillations of Llama"})
+	_ = register(architecture{modelType: "mistral", class: "MistralForCausalLM", name: "mistral", build: buildMistral,
+		models: "Mistral 7B, Nemo, Small, Zephyr"})
 )
 
 // buildLlama lowers LlamaForCausalLM (Touvron et al. 2023).

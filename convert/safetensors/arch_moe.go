@@ -8,12 +8,18 @@ import (
 )
 
 var (
-	_ = register(architecture{modelType: "mixtral", class: "MixtralForCausalLM", name: "mixtral", build: buildMixtral})
-	_ = register(architecture{modelType: "qwen2_moe", class: "Qwen2MoeForCausalLM", name: "qwen2_moe", build: buildQwen2MoE})
-	_ = register(architecture{modelType: "qwen3_moe", class: "Qwen3MoeForCausalLM", name: "qwen3_moe", build: buildQwen3MoE})
-	_ = register(architecture{modelType: "olmoe", class: "OlmoeForCausalLM", name: "olmoe", build: buildOlmoe})
-	_ = register(architecture{modelType: "granitemoe", class: "GraniteMoeForCausalLM", name: "granitemoe", build: buildGraniteMoE})
-	_ = register(architecture{modelType: "gpt_oss", class: "GptOssForCausalLM", name: "gpt_oss", build: buildGPTOSS})
+	_ = register(architecture{modelType: "mixtral", class: "MixtralForCausalLM", name: "mixtral", build: buildMixtral,
+		models: "Mixtral 8x7B, 8x22B"})
+	_ = register(architecture{modelType: "qwen2_moe", class: "Qwen2MoeForCausalLM", name: "qwen2_moe", build: buildQwen2MoE,
+		models: "Qwen1.5-MoE, Qwen2-57B-A14B"})
+	_ = register(architecture{modelType: "qwen3_moe", class: "Qwen3MoeForCausalLM", name: "qwen3_moe", build: buildQwen3MoE,
+		models: "Qwen3-30B-A3B, Qwen3-235B-A22B"})
+	_ = register(architecture{modelType: "olmoe", class: "OlmoeForCausalLM", name: "olmoe", build: buildOlmoe,
+		models: "OLMoE"})
+	_ = register(architecture{modelType: "granitemoe", class: "GraniteMoeForCausalLM", name: "granitemoe", build: buildGraniteMoE,
+		models: "Granite 3 MoE"})
+	_ = register(architecture{modelType: "gpt_oss", class: "GptOssForCausalLM", name: "gpt_oss", build: buildGPTOSS,
+		models: "gpt-oss in BF16"})
 )
 
 // buildMixtral lowers MixtralForCausalLM (Jiang et al. 2024): mistral with experts.

@@ -1,9 +1,12 @@
 package safetensors
 
 var (
-	_ = register(architecture{modelType: "olmo", class: "OlmoForCausalLM", name: "olmo", build: buildOlmo})
-	_ = register(architecture{modelType: "olmo2", class: "Olmo2ForCausalLM", name: "olmo2", build: buildOlmo2})
-	_ = register(architecture{modelType: "exaone4", class: "Exaone4ForCausalLM", name: "exaone4", build: buildExaone4})
+	_ = register(architecture{modelType: "olmo", class: "OlmoForCausalLM", name: "olmo", build: buildOlmo,
+		models: "OLMo"})
+	_ = register(architecture{modelType: "olmo2", class: "Olmo2ForCausalLM", name: "olmo2", build: buildOlmo2,
+		models: "OLMo 2"})
+	_ = register(architecture{modelType: "exaone4", class: "Exaone4ForCausalLM", name: "exaone4", build: buildExaone4,
+		models: "EXAONE 4.0"})
 )
 
 // readClip reads the limit of queries, keys and values.

@@ -1,8 +1,10 @@
 package safetensors
 
 var (
-	_ = register(architecture{modelType: "phi", class: "PhiForCausalLM", name: "phi", build: buildPhi})
-	_ = register(architecture{modelType: "phi3", class: "Phi3ForCausalLM", name: "phi3", build: buildPhi3})
+	_ = register(architecture{modelType: "phi", class: "PhiForCausalLM", name: "phi", build: buildPhi,
+		models: "Phi-1, Phi-1.5, Phi-2"})
+	_ = register(architecture{modelType: "phi3", class: "Phi3ForCausalLM", name: "phi3", build: buildPhi3,
+		models: "Phi-3, Phi-3.5, Phi-4"})
 )
 
 // buildPhi lowers PhiForCausalLM (phi-1, 1.5 and 2; Gunasekar et al. 2023): parallel layers, heads rotated in part.

@@ -1,8 +1,10 @@
 package safetensors
 
 var (
-	_ = register(architecture{modelType: "qwen2", class: "Qwen2ForCausalLM", name: "qwen2", build: buildQwen2})
-	_ = register(architecture{modelType: "qwen3", class: "Qwen3ForCausalLM", name: "qwen3", build: buildQwen3})
+	_ = register(architecture{modelType: "qwen2", class: "Qwen2ForCausalLM", name: "qwen2", build: buildQwen2,
+		models: "Qwen 1.5, Qwen2, Qwen2.5, QwQ, DeepSeek-R1 distillations of Qwen"})
+	_ = register(architecture{modelType: "qwen3", class: "Qwen3ForCausalLM", name: "qwen3", build: buildQwen3,
+		models: "Qwen3"})
 )
 
 // buildQwen2 lowers Qwen2ForCausalLM (Qwen team 2024): llama with biases of queries, keys and values, and a sliding window in the

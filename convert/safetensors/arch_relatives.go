@@ -4,14 +4,22 @@ import "fmt"
 
 // Relatives of llama that differ in little.
 var (
-	_ = register(architecture{modelType: "stablelm", class: "StableLmForCausalLM", name: "stablelm", build: buildStableLM})
-	_ = register(architecture{modelType: "starcoder2", class: "Starcoder2ForCausalLM", name: "starcoder2", build: buildStarCoder2})
-	_ = register(architecture{modelType: "glm", class: "GlmForCausalLM", name: "glm", build: buildGLM})
-	_ = register(architecture{modelType: "glm4", class: "Glm4ForCausalLM", name: "glm4", build: buildGLM4})
-	_ = register(architecture{modelType: "granite", class: "GraniteForCausalLM", name: "granite", build: buildGranite})
-	_ = register(architecture{modelType: "nemotron", class: "NemotronForCausalLM", name: "nemotron", build: buildNemotron})
-	_ = register(architecture{modelType: "ernie4_5", class: "Ernie4_5ForCausalLM", name: "ernie4_5", build: buildErnie})
-	_ = register(architecture{modelType: "smollm3", class: "SmolLM3ForCausalLM", name: "smollm3", build: buildSmolLM3})
+	_ = register(architecture{modelType: "stablelm", class: "StableLmForCausalLM", name: "stablelm", build: buildStableLM,
+		models: "StableLM 2, StableLM 3B, Stable Code"})
+	_ = register(architecture{modelType: "starcoder2", class: "Starcoder2ForCausalLM", name: "starcoder2", build: buildStarCoder2,
+		models: "StarCoder2"})
+	_ = register(architecture{modelType: "glm", class: "GlmForCausalLM", name: "glm", build: buildGLM,
+		models: "GLM-4 9B"})
+	_ = register(architecture{modelType: "glm4", class: "Glm4ForCausalLM", name: "glm4", build: buildGLM4,
+		models: "GLM-4-0414"})
+	_ = register(architecture{modelType: "granite", class: "GraniteForCausalLM", name: "granite", build: buildGranite,
+		models: "Granite 3"})
+	_ = register(architecture{modelType: "nemotron", class: "NemotronForCausalLM", name: "nemotron", build: buildNemotron,
+		models: "Nemotron-4, Minitron"})
+	_ = register(architecture{modelType: "ernie4_5", class: "Ernie4_5ForCausalLM", name: "ernie4_5", build: buildErnie,
+		models: "ERNIE 4.5 (dense)"})
+	_ = register(architecture{modelType: "smollm3", class: "SmolLM3ForCausalLM", name: "smollm3", build: buildSmolLM3,
+		models: "SmolLM3"})
 )
 
 // buildStableLM lowers StableLmForCausalLM (Bellagente et al. 2024): norms with biases, heads rotated in part.

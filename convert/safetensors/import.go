@@ -113,7 +113,9 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 	r.Warnings = append(r.Warnings, b.warnings...)
 	r.Parameters, r.Nodes = b.params, len(b.graph.Nodes)
 	for name := range r.weights.unused {
-		r.Unused = append(r.Unused, name)
+		if !isBuffer(name) {
+			r.Unused = append(r.Unused, name)
+		}
 	}
 	sort.Strings(r.Unused)
 	if len(r.Unused) > 0 {
@@ -142,6 +144,17 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 	m.Meta.Source = model.Source{Format: "safetensors", Files: files}
 	m.Meta.Steps = []model.Step{}
 	return m, nil
+}
+
+// isBuffer reports whether a tensor is no weight but something that old checkpoints were saved with: causal masks, and frequencies
+// that the config gives as well.
+func isBuffer(name string) bool {
+	for _, suffix := range []string{".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 // addGeneration reads generation_config.json, whose end tokens go before those of config.json.
