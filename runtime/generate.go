@@ -84,11 +84,15 @@ type stopFilter struct {
 // write takes more text and reports whether a stop text was met.
 func (f *stopFilter) write(s string) (stopped bool, err error) {
 	f.held += s
+	first := -1
 	for _, stop := range f.stops {
-		if i := strings.Index(f.held, stop); stop != "" && i >= 0 {
-			f.held = f.held[:i]
-			return true, f.flush()
+		if i := strings.Index(f.held, stop); stop != "" && i >= 0 && (first < 0 || i < first) {
+			first = i
 		}
+	}
+	if first >= 0 {
+		f.held = f.held[:first]
+		return true, f.flush()
 	}
 	keep := 0
 	for _, stop := range f.stops {
