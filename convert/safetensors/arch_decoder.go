@@ -59,6 +59,9 @@ func (d *decoder) build(b *builder) int {
 	if a.headDim > maxHeadDim {
 		c.wrong = append(c.wrong, fmt.Sprintf("the size of a head, %d, is above the limit of %d", a.headDim, maxHeadDim))
 	}
+	if a.heads > maxHeads {
+		c.wrong = append(c.wrong, fmt.Sprintf("the number of heads, %d, is above the limit of %d", a.heads, maxHeads))
+	}
 	if a.heads%a.kvHeads != 0 {
 		c.wrong = append(c.wrong, fmt.Sprintf("num_attention_heads %d is no multiple of num_key_value_heads %d", a.heads, a.kvHeads))
 	}

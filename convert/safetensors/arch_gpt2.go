@@ -28,7 +28,7 @@ func readGPT(b *builder) (d *decoder, inner int, act string) {
 		norm: norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_epsilon", 1e-5)},
 	}
 	d.context = c.countOr("n_positions", c.countOr("max_position_embeddings", 1024))
-	d.attention = attention{prefix: "attn", heads: heads, kvHeads: heads, headDim: max(d.width/heads, 1), o: "c_proj", biasQKV: true, biasO: true}
+	d.attention = attention{prefix: "attn", heads: heads, kvHeads: heads, headDim: c.headSize(d.width, heads), o: "c_proj", biasQKV: true, biasO: true}
 	inner = c.countOr("n_inner", c.countOr("intermediate_size", 4*d.width))
 	act = b.activation("activation_function", "gelu_new")
 	if c.flag("add_cross_attention", false) {

@@ -33,7 +33,7 @@ func buildGPTNeoX(b *builder) int {
 	d.tied(b, false)
 	bias := c.flag("attention_bias", true)
 	a := &d.attention
-	*a = attention{prefix: "attention", heads: heads, kvHeads: heads, headDim: max(d.width/heads, 1), o: "dense", biasQKV: bias, biasO: bias}
+	*a = attention{prefix: "attention", heads: heads, kvHeads: heads, headDim: c.headSize(d.width, heads), o: "dense", biasQKV: bias, biasO: bias}
 	a.fused = fusedPerGroup("query_key_value", heads, heads, a.headDim)
 	a.rope, d.context = readRope(c, "rope", a.headDim, c.countOr("max_position_embeddings", 2048),
 		c.positive("rotary_emb_base", 10000), c.positive("rotary_pct", 0.25))
@@ -56,7 +56,7 @@ func buildBloom(b *builder) int {
 	}
 	d.tied(b, true)
 	a := &d.attention
-	*a = attention{prefix: "self_attention", heads: heads, kvHeads: heads, headDim: max(d.width/heads, 1), o: "dense", biasQKV: true, biasO: true}
+	*a = attention{prefix: "self_attention", heads: heads, kvHeads: heads, headDim: c.headSize(d.width, heads), o: "dense", biasQKV: true, biasO: true}
 	a.fused = fusedPerGroup("query_key_value", heads, heads, a.headDim)
 	d.prepare = func() { a.bias = b.alibi(alibiSlopes(heads)) }
 	d.plain(b, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", 4*d.width, true, model.ActGeluTanh)
@@ -84,7 +84,7 @@ func buildFalcon(b *builder) int {
 	}
 	bias := c.flag("bias", false)
 	a := &d.attention
-	*a = attention{prefix: "self_attention", heads: heads, kvHeads: 1, headDim: max(d.width/heads, 1), o: "dense", biasQKV: bias, biasO: bias}
+	*a = attention{prefix: "self_attention", heads: heads, kvHeads: 1, headDim: c.headSize(d.width, heads), o: "dense", biasQKV: bias, biasO: bias}
 	if grouped || !multiQuery {
 		a.kvHeads = c.countOr("num_kv_heads", c.countOr("n_head_kv", heads))
 	}
@@ -115,7 +115,7 @@ func buildMPT(b *builder) int {
 	}
 	d.tied(b, true)
 	a := &d.attention
-	*a = attention{prefix: "attn", heads: heads, kvHeads: heads, headDim: max(d.width/heads, 1), o: "out_proj",
+	*a = attention{prefix: "attn", heads: heads, kvHeads: heads, headDim: c.headSize(d.width, heads), o: "out_proj",
 		fused: fusedInOrder("Wqkv", d.width, d.width)}
 	biasMax := 8.0
 	if s := c.sub("attn_config"); s != nil {
@@ -162,7 +162,7 @@ func buildOPT(b *builder) int {
 	}
 	d.embeddingWidth = c.countOr("word_embed_proj_dim", d.width)
 	d.tied(b, true)
-	d.attention = attention{prefix: "self_attn", heads: heads, kvHeads: heads, headDim: max(d.width/heads, 1), o: "out_proj", biasQKV: bias, biasO: bias}
+	d.attention = attention{prefix: "self_attn", heads: heads, kvHeads: heads, headDim: c.headSize(d.width, heads), o: "out_proj", biasQKV: bias, biasO: bias}
 	d.plain(b, "fc1", "fc2", c.count("ffn_dim"), bias, b.activation("activation_function", "relu"))
 	return d.build(b)
 }

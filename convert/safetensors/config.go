@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -15,6 +16,9 @@ const maxCount = 1 << 24
 
 // maxHeadDim caps the size of an attention head; real ones stay below 1024.
 const maxHeadDim = 1 << 14
+
+// maxHeads caps the heads of a layer; real ones stay below 256.
+const maxHeads = 1 << 14
 
 // config reads a config.json by key. What is wrong is collected and reported at once by err; what
 // the program cannot do is collected in gaps.
@@ -106,6 +110,14 @@ func (c *config) countAny(keys ...string) int {
 		}
 	}
 	return c.count(keys[0])
+}
+
+// headSize returns width/heads, which must be a whole number.
+func (c *config) headSize(width, heads int) int {
+	if width%heads != 0 {
+		c.wrong = append(c.wrong, fmt.Sprintf("a width of %d does not divide into %d heads", width, heads))
+	}
+	return max(width/heads, 1)
 }
 
 // window returns the size of a sliding window: 0, for none, if the key is null, and def if it is not there.

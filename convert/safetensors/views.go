@@ -1,6 +1,7 @@
 package safetensors
 
 import (
+	"fmt"
 	"unsafe"
 
 	"github.com/dsk-toolkit/dsk/kernels"
@@ -47,6 +48,20 @@ func (v view) slab(count, i int) view {
 // span is where the view's elements lie, if its rows come in order.
 func (v view) span() (lo, hi int) { return v.row(0), v.row(v.n-1) + (v.k-1)*v.step + 1 }
 
+// fits reports whether the view lies within its tensor.
+func (v view) fits() bool {
+	total, err := tensor.NumElements(v.shape)
+	if err != nil || v.n < 1 || v.k < 1 || v.n > total/v.k {
+		return false
+	}
+	for r := range v.n {
+		if at := v.row(r); at < 0 || at+(v.k-1)*v.step >= total {
+			return false
+		}
+	}
+	return true
+}
+
 // matrixView adds a view of the checkpoint's tensor as the initializer name, in panels and in the checkpoint's
 // element type.
 func (b *builder) matrixView(name, of string, v view) string {
@@ -54,6 +69,10 @@ func (b *builder) matrixView(name, of string, v view) string {
 		return name
 	}
 	if w, ok := b.weight(of, v.shape...); ok {
+		if !v.fits() {
+			b.wrong = append(b.wrong, fmt.Sprintf("tensor %s of shape %v cannot be divided as config.json calls for", of, v.shape))
+			return name
+		}
 		b.params += int64(v.n) * int64(v.k)
 		b.graph.Init[name] = w.panelsOf(v)
 	}
@@ -77,10 +96,14 @@ func (b *builder) vectorView(name, of string, shape []int, n int, at func(i int)
 		}
 		return name
 	}
+	src := t.F32()
+	if n > len(src) || n > 0 && (at(0) < 0 || at(n-1) >= len(src)) {
+		b.wrong = append(b.wrong, fmt.Sprintf("tensor %s of shape %v cannot be divided as config.json calls for", of, shape))
+		return name
+	}
 	b.params += int64(n)
 	out := tensor.New(tensor.F32, n)
-	src, dst := t.F32(), out.F32()
-	for i := range dst {
+	for i, dst := 0, out.F32(); i < n; i++ {
 		dst[i] = src[at(i)] + add
 	}
 	b.graph.Init[name] = out
