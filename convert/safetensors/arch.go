@@ -51,7 +51,7 @@ func findArchitecture(c *config) (architecture, error) {
 	for _, a := range architectures {
 		known = append(known, a.modelType)
 	}
-	hint := "dsk knows " + strings.Join(known, ", ")
+	hint := fmt.Sprintf("dsk knows %d others, which docs/architectures.md lists", len(known))
 	if i := slices.Index(known, fault.Nearest(kind, known)); i >= 0 {
 		hint = fmt.Sprintf("the nearest that dsk knows is %s (%s)", architectures[i].modelType, architectures[i].class)
 	}

@@ -61,6 +61,10 @@ func ropeWith(c *config, name string, headDim, rotated, context int, defaultThet
 		theta = p.positive("rope_theta", theta)
 		scaling, where = p, "rope_parameters"
 	}
+	if headDim > maxHeadDim {
+		c.wrong = append(c.wrong, fmt.Sprintf("the size of a head, %d, is above the limit of %d", headDim, maxHeadDim))
+		rotated, headDim = 2, 2
+	}
 	if rotated%2 != 0 || rotated < 2 || rotated > headDim {
 		c.wrong = append(c.wrong, fmt.Sprintf("%d elements of a head of %d cannot be rotated: the number is odd, or not between 2 and the head's", rotated, headDim))
 		rotated, headDim = 2, max(headDim, 2)
