@@ -205,7 +205,7 @@ const noise = 0.05
 
 // group tells which lines are the same work by different implementations.
 func (r *kernelRun) group() string {
-	return fmt.Sprint(r.kernelCase.label(), "/", r.Threads)
+	return fmt.Sprint(r.label(), "/", r.Threads)
 }
 
 // again times the picks that seem slower than another implementation once more, in turn with that one: on a busy machine
