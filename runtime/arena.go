@@ -1,6 +1,9 @@
 package runtime
 
-import "sort"
+import (
+	"math"
+	"sort"
+)
 
 // layout gives every buffer of the plan its offset in one arena, so that buffers which live at
 // the same time do not overlap: largest first, each at the lowest offset that is free during
@@ -28,6 +31,10 @@ func (p *plan) layout() {
 				break
 			}
 			at = max(at, q.offset+(q.size+63)&^63)
+		}
+		if at > math.MaxInt-need {
+			p.arena = math.MaxInt // more than any machine has: the session refuses it
+			return
 		}
 		b.offset = at
 		p.arena = max(p.arena, at+need)

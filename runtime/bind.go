@@ -2,8 +2,8 @@ package runtime
 
 import (
 	"errors"
-	"fmt"
 
+	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -79,9 +79,15 @@ func (b *Bind) Alias(out, in int) { b.alias[out] = in }
 // not used afterwards and is no constant. The Run must be correct either way.
 func (b *Bind) InPlace(out, in int) { b.inPlace[out] = in }
 
+// maxScratch is more than any machine has.
+const maxScratch = 1 << 60
+
 // Scratch asks for n bytes (64-byte aligned, contents undefined) that are the Run's own
 // while it runs. Their Data is set before the Run.
 func (b *Bind) Scratch(n int) *tensor.Tensor {
+	if n < 0 || n > maxScratch {
+		n = maxScratch // the product of large sizes overflowed: the session refuses this
+	}
 	t := &tensor.Tensor{DType: tensor.U8, Shape: []int{n}}
 	b.scratch = append(b.scratch, t)
 	return t
@@ -110,5 +116,5 @@ func (b *Bind) runGraph(g *model.Graph, in []*tensor.Tensor) ([]*tensor.Tensor, 
 
 // unsupportedType is the error of a binder that has no kernel for an element type.
 func (b *Bind) unsupportedType(dt tensor.DType) error {
-	return fmt.Errorf("node %v: no kernel for element type %v", b.Node, dt)
+	return &fault.Unsupported{Kind: "operator", Items: []fault.Item{{Where: b.Node.Name, What: b.Node.Op, DType: dt.String()}}}
 }

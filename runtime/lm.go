@@ -158,7 +158,7 @@ func (l *LM) planFor(shape passShape) (*lmPlan, error) {
 		shapes[name] = t.Shape
 	}
 	var err error
-	if p.plan, err = newPlan(l.s.model.Graph, shapes, l.s.states, l.s.pool); err != nil {
+	if p.plan, err = l.s.newPlan(shapes); err != nil {
 		return nil, err
 	}
 	out := p.plan.outputs[0]

@@ -98,6 +98,7 @@ func bindLoop(b *Bind) (Run, error) {
 		}
 		values := append([]*tensor.Tensor(nil), b.In[min(2, len(b.In)):]...)
 		stacks := make([][]*tensor.Tensor, max(0, len(g.Outputs)-1-carried))
+		held, checked := 0, smallBytes
 		for turn := int64(0); turn < turns && again; turn++ {
 			in := append([]*tensor.Tensor{tensor.FromSlice([]int64{turn}), tensor.FromSlice([]bool{again})}, values...)
 			out, err := b.runGraph(g, in)
@@ -110,6 +111,14 @@ func bindLoop(b *Bind) (Run, error) {
 			values = out[1 : 1+carried]
 			for i, t := range out[1+carried:] {
 				stacks[i] = append(stacks[i], t)
+				held += len(t.Data)
+			}
+			// Stacking takes as much again. A loop without an end must not end the program.
+			if held > checked {
+				checked = 2 * held
+				if err := room(held, "stacking a loop's outputs"); err != nil {
+					return err
+				}
 			}
 		}
 		for i, t := range values {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -103,9 +104,12 @@ func (f filter) weightAt(x float64) float64 {
 	return 0
 }
 
+// maxTaps bounds the weights of an axis: a tiny scale would ask for any number of them.
+const maxTaps = 1 << 26
+
 // taps computes an axis's weights. With antialias a shrinking axis gets a filter as wide as the
 // output's elements; indices beyond the edge repeat it, or are left out.
-func (f filter) taps(r resizing) taps {
+func (f filter) taps(r resizing) (taps, error) {
 	squeeze := 1.0
 	if f.antialias {
 		squeeze = min(r.scale, 1)
@@ -113,6 +117,9 @@ func (f filter) taps(r resizing) taps {
 	reach := 1.0
 	if f.cubic {
 		reach = 2
+	}
+	if width := 2 * reach / squeeze * float64(r.out); !(squeeze > 0 && width <= maxTaps) {
+		return taps{}, fmt.Errorf("a scale of %g makes %d elements of %d", r.scale, r.out, r.in)
 	}
 	first := int(math.Floor(-reach/squeeze)) + 1
 	t := taps{n: 2 - 2*first}
@@ -137,7 +144,7 @@ func (f filter) taps(r resizing) taps {
 			t.weight = append(t.weight, float32(w[i]))
 		}
 	}
-	return t
+	return t, nil
 }
 
 // bindResize binds interpolation along some axes. Inputs: x, roi, scales, sizes.
@@ -307,12 +314,19 @@ func bindInterpolate(b *Bind, axes []resizing, f filter, crop bool) (Run, error)
 		slices.Reverse(work) // the inner axis, the slowest, while there is less to do
 	}
 	for i, a := range work {
-		t := f.taps(axes[a])
+		t, err := f.taps(axes[a])
+		if err != nil {
+			return nil, b.errorf("%w", err)
+		}
 		outer, inner := product(shape[:a]), product(shape[a+1:])
 		shape[a] = axes[a].out
 		dst := b.Out[0]
 		if i < len(work)-1 {
-			dst = b.Scratch(4 * product(shape))
+			n, err := tensor.NumElements(shape)
+			if err != nil {
+				return nil, b.errorf("%w", err)
+			}
+			dst = b.Scratch(4 * n)
 		}
 		runs = append(runs, b.resample(dst, src, t, outer, axes[a].in, axes[a].out, inner))
 		src = dst

@@ -364,6 +364,7 @@ func (p *plan) run(ctx context.Context, observe func(*model.Node, []*tensor.Tens
 	for _, f := range p.follow {
 		f.view.Data = f.of.Data
 	}
+	p.scope.ctx = ctx
 	for i := range p.steps {
 		s := &p.steps[i]
 		if ctx.Err() != nil {

@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
+	"math"
 
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
@@ -14,6 +16,7 @@ import (
 type scope struct {
 	values map[string]*tensor.Tensor
 	outer  *scope
+	ctx    context.Context // of the run; ends loops
 }
 
 func (s *scope) lookup(name string) *tensor.Tensor {
@@ -27,7 +30,7 @@ func (s *scope) lookup(name string) *tensor.Tensor {
 
 // run executes g in a scope of its own inside s.
 func (s *scope) run(g *model.Graph, in []*tensor.Tensor, pool *kernels.Pool) ([]*tensor.Tensor, error) {
-	inner := &scope{values: make(map[string]*tensor.Tensor, len(g.Nodes)+len(in)), outer: s}
+	inner := &scope{values: make(map[string]*tensor.Tensor, len(g.Nodes)+len(in)), outer: s, ctx: s.ctx}
 	if len(in) != len(g.Inputs) {
 		return nil, fmt.Errorf("subgraph %s takes %d inputs, got %d", g.Name, len(g.Inputs), len(in))
 	}
@@ -39,6 +42,9 @@ func (s *scope) run(g *model.Graph, in []*tensor.Tensor, pool *kernels.Pool) ([]
 			return nil, err
 		}
 		inner.values[name] = t
+	}
+	if s.ctx != nil && s.ctx.Err() != nil {
+		return nil, s.ctx.Err()
 	}
 	for _, n := range g.Nodes {
 		out := make([]*tensor.Tensor, len(n.Outputs))
@@ -108,6 +114,7 @@ func evalNode(n *model.Node, in, out []*tensor.Tensor, s *scope, pool *kernels.P
 	if err != nil {
 		return err
 	}
+	total := 0
 	for i, o := range out {
 		switch {
 		case o == nil || o.Shape == nil:
@@ -115,6 +122,10 @@ func evalNode(n *model.Node, in, out []*tensor.Tensor, s *scope, pool *kernels.P
 			o.Data = in[b.alias[i]].Data
 		default:
 			size, err := tensor.ByteSize(o.DType, o.Shape, o.Layout)
+			if err == nil {
+				total = min(total, math.MaxInt-size) + size
+				err = room(total, "its result")
+			}
 			if err != nil {
 				return fmt.Errorf("node %v: %w", n, err)
 			}
@@ -122,6 +133,10 @@ func evalNode(n *model.Node, in, out []*tensor.Tensor, s *scope, pool *kernels.P
 		}
 	}
 	for _, t := range b.scratch {
+		total = min(total, math.MaxInt-t.Shape[0]) + t.Shape[0]
+		if err := room(total, "its scratch space"); err != nil {
+			return fmt.Errorf("node %v: %w", n, err)
+		}
 		t.Data = tensor.AlignedBytes(t.Shape[0])
 	}
 	if run == nil {
@@ -168,7 +183,7 @@ func Eval(n *model.Node, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	}
 	pool := kernels.NewPool(1)
 	defer pool.Close()
-	return out, evalNode(n, in, out, &scope{}, pool)
+	return out, guard(func() error { return evalNode(n, in, out, &scope{}, pool) })
 }
 
 func newBind(n *model.Node, in, out []*tensor.Tensor, pool *kernels.Pool, constant []bool, s *scope) *Bind {
@@ -184,6 +199,19 @@ func bindNode(b *Bind) (Run, error) {
 	fn := binders[opKey{b.Node.Domain, b.Node.Op}]
 	if fn == nil {
 		return nil, fmt.Errorf("node %v: the runtime has no such operator", b.Node)
+	}
+	// Binders make tables as long as their outputs' axes.
+	for i, o := range b.Out {
+		if o == nil || o.Shape == nil {
+			continue
+		}
+		size, err := tensor.ByteSize(o.DType, o.Shape, o.Layout)
+		if err == nil && size > smallBytes {
+			err = room(size, fmt.Sprintf("output %d, %v,", i, o))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("node %v: %w", b.Node, err)
+		}
 	}
 	return fn(b)
 }

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"math"
 	goruntime "runtime"
 	"strings"
 
@@ -45,7 +46,11 @@ type cachedPlan struct {
 }
 
 // NewSession prepares a model for running. The model must outlive the session and not change.
+// A graph that is broken in its form is a *fault.Format.
 func NewSession(m *model.Model, o Options) (*Session, error) {
+	if err := checkGraph(m.Graph); err != nil {
+		return nil, err
+	}
 	s := &Session{model: m, ctx: o.Context, observe: o.Observe}
 	if s.ctx == 0 && m.Meta.LM != nil {
 		s.ctx = m.Meta.LM.ContextLength
@@ -64,6 +69,7 @@ func NewSession(m *model.Model, o Options) (*Session, error) {
 // makeStates allocates the caches; their unknown dimensions are "batch" (1) and "ctx".
 func (s *Session) makeStates() error {
 	s.states = make(map[string]*tensor.Tensor, len(s.model.Graph.States))
+	total := 0
 	for _, st := range s.model.Graph.States {
 		shape := make([]int, len(st.Input.Type.Shape))
 		for i, d := range st.Input.Type.Shape {
@@ -81,6 +87,13 @@ func (s *Session) makeStates() error {
 		size, err := tensor.ByteSize(st.Input.Type.DType, shape, tensor.RowMajor)
 		if err != nil {
 			return fault.Formatf("state "+st.Input.Name, "%v", err)
+		}
+		if size > math.MaxInt-total {
+			return fault.Formatf("state "+st.Input.Name, "its size is out of range")
+		}
+		total += size
+		if err := room(total, "the cache"); err != nil {
+			return err
 		}
 		s.states[st.Input.Name] = &tensor.Tensor{DType: st.Input.Type.DType, Shape: shape, Data: tensor.AlignedBytes(size)}
 	}
@@ -110,19 +123,27 @@ func (s *Session) Run(ctx context.Context, in map[string]*tensor.Tensor) ([]*ten
 	return p.outputs, nil
 }
 
-// execute runs p in the session's arena. A kernel's panic becomes an error that names the cause:
-// one bad model must not end a program that runs others.
-func (s *Session) execute(ctx context.Context, p *plan) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("internal error while running the graph: %v (please report this with the model)", r)
+// execute runs p in the session's arena.
+func (s *Session) execute(ctx context.Context, p *plan) error {
+	return guard(func() error {
+		if len(s.arena) < p.arena {
+			if err := room(p.arena, "the space for intermediate values"); err != nil {
+				return err
+			}
+			s.arena = tensor.AlignedBytes(p.arena)
 		}
-	}()
-	if len(s.arena) < p.arena {
-		s.arena = tensor.AlignedBytes(p.arena)
-	}
-	p.bindArena(s.arena)
-	return p.run(ctx, s.observe)
+		p.bindArena(s.arena)
+		return p.run(ctx, s.observe)
+	})
+}
+
+// newPlan prepares the model's graph for inputs of these shapes.
+func (s *Session) newPlan(shapes map[string][]int) (p *plan, err error) {
+	err = guard(func() error {
+		p, err = newPlan(s.model.Graph, shapes, s.states, s.pool)
+		return err
+	})
+	return p, err
 }
 
 // planFor returns the plan for the inputs' shapes.
@@ -158,7 +179,7 @@ func (s *Session) planFor(in map[string]*tensor.Tensor) (*plan, error) {
 		}
 		shapes[v.Name] = append([]int{}, in[v.Name].Shape...)
 	}
-	p, err := newPlan(g, shapes, s.states, s.pool)
+	p, err := s.newPlan(shapes)
 	if err != nil {
 		return nil, err
 	}
