@@ -109,3 +109,38 @@ func contains(list []string, s string) bool {
 	}
 	return false
 }
+
+// TestCommands holds the list of commands in cli.md to the program.
+func TestCommands(t *testing.T) {
+	doc, err := os.ReadFile("cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(doc), "```commands\n")
+	block, _, ok2 := strings.Cut(rest, "```")
+	if !ok || !ok2 {
+		t.Fatal("cli.md has no commands block")
+	}
+	help, err := exec.Command("go", "run", "../cmd/dsk", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(help), "Available Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	want := map[string]bool{}
+	for line := range strings.Lines(list) {
+		if f := strings.Fields(line); len(f) > 0 && f[0] != "help" {
+			want[f[0]] = true
+		}
+	}
+	for line := range strings.Lines(block) {
+		name := strings.Fields(line)[0]
+		if !want[name] {
+			t.Errorf("cli.md lists %s, which the program does not have", name)
+		}
+		delete(want, name)
+	}
+	for name := range want {
+		t.Errorf("cli.md does not list %s", name)
+	}
+}
