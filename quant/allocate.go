@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/model/dskfile"
 )
 
@@ -41,63 +42,93 @@ func (q *quantizer) choose(ctx context.Context) error {
 	return q.doNoHarm(ctx)
 }
 
-// doNoHarm holds the choice against one width for all weights: the widest that takes no more bytes. The additive model
-// of the loss is only a model; what does worse than the plain choice on the calibration data is not taken.
+// doNoHarm holds the choice against one width for all weights, the widest that takes no more bytes, and against
+// that width as the least for each. The additive model of the loss is only a model: of the three, what has the
+// least loss on the calibration data is taken.
 func (q *quantizer) doNoHarm(ctx context.Context) error {
 	if q.probe == nil {
 		return nil
 	}
-	mixed := make([]option, len(q.candidates))
-	for i, c := range q.candidates {
-		mixed[i] = c.choice
-	}
-	limit := q.budget()
-	weights := q.weightBytes()
-	for at, bits := range widths {
-		same := true
-		for i, c := range q.candidates {
-			c.choice = c.options[at]
-			same = same && c.choice.bits == mixed[i].bits
-		}
-		fits := q.weightBytes() <= weights
-		if limit > 0 {
-			size, err := q.size()
-			if err != nil {
-				return err
-			}
-			fits = size <= limit
-		}
-		if same {
-			return nil
-		}
-		if !fits {
-			continue
-		}
-		plain, err := q.divergence(ctx, q.encode())
-		if err != nil {
-			return err
-		}
+	mixed, spend := q.choices(), q.weightBytes()
+	at, err := q.widestUniform(spend)
+	if err != nil || at < 0 {
 		q.restore(mixed)
-		chosen, err := q.divergence(ctx, q.encode())
+		return err
+	}
+	bits := widths[at]
+	best, err := q.divergence(ctx, q.encodeChoice(mixed))
+	if err != nil {
+		return err
+	}
+	chosen := mixed
+	uniform := make([]choice, len(q.candidates))
+	for i, c := range q.candidates {
+		uniform[i] = choice{c.options[at], fmt.Sprintf("uniform %d bit does better than mixed widths on the calibration data", bits)}
+		c.options = c.options[:at+1]
+	}
+	allocate(q.candidates, spend)
+	atLeast := q.choices()
+	for i, c := range q.candidates {
+		c.options = c.options[:len(widths)]
+		atLeast[i].why = fmt.Sprintf("%s, at least %d bit", c.why, bits)
+	}
+	for _, other := range [][]choice{uniform, atLeast} {
+		loss, err := q.divergence(ctx, q.encodeChoice(other))
 		if err != nil {
 			return err
 		}
-		if plain < chosen {
-			for _, c := range q.candidates {
-				c.choice = c.options[at]
-				c.why = fmt.Sprintf("uniform %d bit does better than mixed widths on the calibration data (loss %.3g, %.3g)", bits, plain, chosen)
-			}
+		if loss < best {
+			best, chosen = loss, other
 		}
-		return nil
 	}
-	q.restore(mixed)
+	q.restore(chosen)
 	return nil
 }
 
-// restore sets the candidates' choices.
-func (q *quantizer) restore(choices []option) {
+// widestUniform sets the widest width for all weights that takes no more bytes than the weights may spend, or
+// than the file's budget allows, and returns its number among the widths, -1 if there is none.
+func (q *quantizer) widestUniform(spend int64) (int, error) {
+	for at := range widths {
+		for _, c := range q.candidates {
+			c.choice = c.options[at]
+		}
+		if q.budget() == 0 {
+			if q.weightBytes() <= spend {
+				return at, nil
+			}
+			continue
+		}
+		if size, err := q.size(); err != nil || size <= q.budget() {
+			return at, err
+		}
+	}
+	return -1, nil
+}
+
+// choice is a candidate's width and the reason for it.
+type choice struct {
+	option
+	why string
+}
+
+func (q *quantizer) choices() []choice {
+	out := make([]choice, len(q.candidates))
 	for i, c := range q.candidates {
-		c.choice = choices[i]
+		out[i] = choice{c.choice, c.why}
+	}
+	return out
+}
+
+// encodeChoice is encode with other widths.
+func (q *quantizer) encodeChoice(choices []choice) *model.Model {
+	q.restore(choices)
+	return q.encode()
+}
+
+// restore sets the candidates' choices.
+func (q *quantizer) restore(choices []choice) {
+	for i, c := range q.candidates {
+		c.choice, c.why = choices[i].option, choices[i].why
 	}
 }
 
