@@ -179,13 +179,17 @@ func Sets(ctx context.Context, m *model.Model, rep *onnx.Report, o Options) (str
 			tol.abs = NetworkATol
 		}
 	}
-	worst := 0.0
+	worst, outputs := 0.0, 0
 	for _, set := range rep.TestSets {
+		outputs += len(set.Outputs)
 		diff, err := runSet(ctx, m, s, set, tol)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", set.Name, err)
 		}
 		worst = max(worst, diff)
+	}
+	if outputs == 0 {
+		return "", fmt.Errorf("there is nothing to compare with: no test_data_set_K/output_K.pb")
 	}
 	return fmt.Sprintf("%d data sets, largest difference %.3g", len(rep.TestSets), worst), nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// tolerance is numpy's allclose rule: |got - want| <= abs + rel |want|.
+// tolerance is numpy's allclose rule: |got - want| <= abs + rel |want|; infinities and NaNs match only themselves.
 type tolerance struct{ rel, abs float64 }
 
 // compare returns the largest difference, or an error if type, shape or a value does not match.
@@ -31,7 +31,7 @@ func (tol tolerance) compare(got, want *tensor.Tensor) (float64, error) {
 		if d > worst || math.IsNaN(d) {
 			worst = d
 		}
-		if !(d <= tol.abs+tol.rel*math.Abs(v)) {
+		if !(d <= tol.abs+tol.rel*math.Abs(v)) || math.IsInf(d, 0) {
 			bad++
 			if first < 0 {
 				first = i

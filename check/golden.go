@@ -45,6 +45,9 @@ func runGolden(ctx context.Context, dir string, o Options) (string, error) {
 	if g.Kind != "causal" {
 		return "", &fault.Unsupported{Kind: "golden test", Items: []fault.Item{{What: g.Kind, Where: path, Hint: "known: causal"}}}
 	}
+	if len(g.InputIDs) == 0 || !(g.OutputStd > 0) {
+		return "", fault.Formatf("golden.json", "input_ids or output_std is missing")
+	}
 	lm, err := runtime.NewLM(m, runtime.Options{Threads: o.Threads})
 	if err != nil {
 		return "", err
@@ -74,6 +77,9 @@ func runGolden(ctx context.Context, dir string, o Options) (string, error) {
 				return "", err
 			}
 		}
+	}
+	if at != len(g.Logits.Values) {
+		return "", fmt.Errorf("golden.json holds %d logits, the model gives %d", len(g.Logits.Values), at)
 	}
 	return fmt.Sprintf("logits within %.2g of the outputs' standard deviation, greedy tokens equal", worst/g.OutputStd), nil
 }
