@@ -420,7 +420,7 @@ func inferSplit(c *Inference) error {
 		out := cloneDims(s)
 		out[axis] = sizes[i]
 		c.set(i, dt, out)
-		if len(s) == 1 && at >= 0 && sizes[i].IsKnown() && val != nil && at+sizes[i].N <= len(val) {
+		if len(s) == 1 && at >= 0 && sizes[i].IsKnown() && val != nil && sizes[i].N <= len(val)-at {
 			c.setSym(i, val[at:at+sizes[i].N:at+sizes[i].N])
 			at += sizes[i].N
 		} else {

@@ -153,7 +153,7 @@ func bindSplit(b *Bind) (Run, error) {
 	var runs []func()
 	at := 0
 	for i, out := range b.Out {
-		if sizes[i] < 0 || at+sizes[i] > in.Shape[axis] {
+		if sizes[i] < 0 || sizes[i] > in.Shape[axis]-at {
 			return nil, b.errorf("sizes %v of an axis of %d", sizes, in.Shape[axis])
 		}
 		if out != nil {

@@ -200,12 +200,15 @@ func bindNode(b *Bind) (Run, error) {
 	if fn == nil {
 		return nil, fmt.Errorf("node %v: the runtime has no such operator", b.Node)
 	}
-	// Binders make tables as long as their outputs' axes.
+	// Binders make tables as long as their outputs' axes, even where another axis is empty.
 	for i, o := range b.Out {
 		if o == nil || o.Shape == nil {
 			continue
 		}
 		size, err := tensor.ByteSize(o.DType, o.Shape, o.Layout)
+		for _, n := range o.Shape {
+			size = max(size, min(n, math.MaxInt/8)*8)
+		}
 		if err == nil && size > smallBytes {
 			err = room(size, fmt.Sprintf("output %d, %v,", i, o))
 		}

@@ -115,3 +115,38 @@ func TestPanicBecomesError(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHugeAxes: an axis of any length takes no table of that length, though the tensor is empty.
+func TestHugeAxes(t *testing.T) {
+	pad := apply("Pad", "x pads", "y")
+	g := &model.Graph{Inputs: []model.Value{f32Value("x", 0, 2)}, Outputs: []model.Value{{Name: "y", Type: model.Type{DType: tensor.F32}}},
+		Nodes: []*model.Node{pad}, Init: map[string]*tensor.Tensor{"pads": tensor.FromSlice([]int64{0, 0, 0, 1 << 40}, 4)}}
+	s, err := NewSession(&model.Model{Graph: g}, Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var resource *fault.Resource
+	if _, err := s.Run(context.Background(), map[string]*tensor.Tensor{"x": tensor.New(tensor.F32, 0, 2)}); !errors.As(err, &resource) {
+		t.Errorf("got %v, want too little memory", err)
+	}
+}
+
+// TestSplitSizesOverflow: sizes that add up only where integers wrap around.
+func TestSplitSizesOverflow(t *testing.T) {
+	for _, sizes := range [][]int64{{1, math.MaxInt64}, {math.MaxInt64, math.MaxInt64}, {2, 3}} {
+		g := &model.Graph{Inputs: []model.Value{{Name: "x", Type: model.Type{DType: tensor.I64, Shape: model.Dims(4)}}},
+			Outputs: []model.Value{{Name: "a", Type: model.Type{DType: tensor.I64}}, {Name: "b", Type: model.Type{DType: tensor.I64}}},
+			Nodes:   []*model.Node{apply("Split", "c sizes", "a b")},
+			Init:    map[string]*tensor.Tensor{"sizes": tensor.FromSlice(sizes, 2), "c": tensor.New(tensor.I64, 4)}}
+		s, err := NewSession(&model.Model{Graph: g}, Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var format *fault.Format
+		if _, err := s.Run(context.Background(), map[string]*tensor.Tensor{"x": tensor.New(tensor.I64, 4)}); !errors.As(err, &format) {
+			t.Errorf("%v: got %v, want an error of form", sizes, err)
+		}
+		s.Close()
+	}
+}
