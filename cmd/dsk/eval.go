@@ -70,6 +70,9 @@ func (a *app) runEval(ctx context.Context, path string, o *evalOptions) error {
 	r, err := eval.Run(ctx, m, d, ref, eval.Options{Task: task, Context: o.ctx, ScoreFrom: o.scoreFrom,
 		Limit: o.part.limit, Threads: a.threads, Progress: p.stageFunc("eval")})
 	p.finish()
+	if err != nil && ref == nil {
+		err = inFile(err, path)
+	}
 	if err != nil {
 		return err
 	}

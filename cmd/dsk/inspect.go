@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/dsk-toolkit/dsk/convert"
+	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/model/dskfile"
 	"github.com/spf13/cobra"
@@ -90,8 +91,11 @@ func (a *app) inspectModel(ctx context.Context, path string, o *inspectOptions) 
 		defer f.Close()
 		m = opened
 		in.addFile(f.Info())
-		if err := m.Graph.Infer(); err != nil {
+		if err := m.Graph.Check(); err != nil {
 			return nil, inFile(err, path)
+		}
+		if err := m.Graph.Infer(); err != nil {
+			return nil, inFile(fault.Formatf("graph", "%v", err), path)
 		}
 	} else {
 		opened, rep, err := convert.Open(ctx, path, convert.Options{NoFuse: true})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -36,7 +37,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := run(ctx, root)
 	if err == nil {
 		return exitOK
 	}
@@ -58,6 +59,18 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		}{[]jsonError{{code, err.Error(), items(err)}}})
 	}
 	return code
+}
+
+// run is the command, and its error. A panic, which is a mistake of ours, becomes one too: what was
+// begun is cleaned up on the way, and the report says where it was.
+func run(ctx context.Context, root *cobra.Command) (cmd *cobra.Command, err error) {
+	cmd = root
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v (please report this, with what follows)\n%s", r, debug.Stack())
+		}
+	}()
+	return root.ExecuteContextC(ctx)
 }
 
 type jsonError struct {
