@@ -49,6 +49,12 @@ func NewLM(m *model.Model, o Options) (*LM, error) {
 			return nil, fault.Formatf("graph", "a language model needs the input %q", name)
 		}
 	}
+	for _, v := range m.Graph.Inputs {
+		known := v.Name == inputIDs || v.Name == pastLen || v.Name == logitsIndex
+		if !known || v.Type.DType != tensor.I64 {
+			return nil, fault.Formatf("graph", "input %q is %v; a language model's inputs are %s, %s and %s of I64", v.Name, v.Type, inputIDs, pastLen, logitsIndex)
+		}
+	}
 	if len(m.Graph.Outputs) != 1 {
 		return nil, fault.Formatf("graph", "a language model has one output, this has %d", len(m.Graph.Outputs))
 	}

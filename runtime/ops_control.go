@@ -86,8 +86,8 @@ func bindLoop(b *Bind) (Run, error) {
 	return func() error {
 		turns, again := int64(math.MaxInt64), true
 		if b.Has(0) {
-			if b.In[0].Len() != 1 {
-				return fmt.Errorf("trip count %v is not one number", b.In[0])
+			if b.In[0].Len() != 1 || b.In[0].DType != tensor.I64 {
+				return fmt.Errorf("trip count %v is not one I64", b.In[0])
 			}
 			turns = loadInt(b.In[0], 0)
 		}

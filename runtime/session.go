@@ -155,7 +155,7 @@ func (s *Session) planFor(in map[string]*tensor.Tensor) (*plan, error) {
 		if t == nil {
 			return nil, &fault.Usage{What: fmt.Sprintf("input %q (%v) is missing; the graph's inputs are %s", v.Name, v.Type, inputNames(g))}
 		}
-		fmt.Fprint(&key, t.Shape)
+		fmt.Fprint(&key, t.DType, t.Shape)
 	}
 	if len(in) > len(g.Inputs) {
 		for name := range in {

@@ -150,3 +150,58 @@ func TestSplitSizesOverflow(t *testing.T) {
 		s.Close()
 	}
 }
+
+// TestInputTypesAreCheckedEveryTime: a plan for a shape serves no other element type of the same shape.
+func TestInputTypesAreCheckedEveryTime(t *testing.T) {
+	g := &model.Graph{Inputs: []model.Value{f32Value("x", 2)}, Outputs: []model.Value{f32Value("y", 2)}, Nodes: []*model.Node{apply("Relu", "x", "y")}}
+	s, err := NewSession(&model.Model{Graph: g}, Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Run(context.Background(), map[string]*tensor.Tensor{"x": tensor.New(tensor.F32, 2)}); err != nil {
+		t.Fatal(err)
+	}
+	var usage *fault.Usage
+	if _, err := s.Run(context.Background(), map[string]*tensor.Tensor{"x": tensor.New(tensor.F16, 2)}); !errors.As(err, &usage) {
+		t.Errorf("F16 for F32: got %v", err)
+	}
+}
+
+// TestLanguageModelInputs: a graph with other inputs than a language model's is refused.
+func TestLanguageModelInputs(t *testing.T) {
+	input := func(name string, dt tensor.DType) model.Value {
+		return model.Value{Name: name, Type: model.Type{DType: dt, Shape: []model.Dim{model.Unknown}}}
+	}
+	good := []model.Value{input(inputIDs, tensor.I64), input(pastLen, tensor.I64), input(logitsIndex, tensor.I64)}
+	for name, inputs := range map[string][]model.Value{
+		"missing":    good[:2],
+		"extra":      append(append([]model.Value{}, good...), input("mask", tensor.I64)),
+		"wrong type": {good[0], input(pastLen, tensor.I32), good[2]},
+	} {
+		m := &model.Model{Graph: &model.Graph{Inputs: inputs, Outputs: []model.Value{{Name: inputIDs}}}, Meta: model.Meta{Task: model.TaskLM, LM: &model.LMInfo{VocabSize: 2, ContextLength: 4}}}
+		var format *fault.Format
+		if _, err := NewLM(m, Options{Threads: 1}); !errors.As(err, &format) {
+			t.Errorf("%s: got %v, want an error of form", name, err)
+		}
+	}
+}
+
+// TestTripCountType: a Loop's trip count is an I64.
+func TestTripCountType(t *testing.T) {
+	body := &model.Graph{Name: "body",
+		Inputs:  []model.Value{{Name: "i", Type: model.Type{DType: tensor.I64, Shape: model.Dims()}}, {Name: "c", Type: model.Type{DType: tensor.BOOL, Shape: model.Dims()}}, f32Value("v", 1)},
+		Outputs: []model.Value{{Name: "c2", Type: model.Type{DType: tensor.BOOL, Shape: model.Dims()}}, f32Value("v2", 1)},
+		Nodes:   []*model.Node{apply("Identity", "c", "c2"), apply("Relu", "v", "v2")}}
+	loop := &model.Node{Op: "Loop", Inputs: []string{"x", "", "x"}, Outputs: []string{"y"}, Attrs: model.Attrs{"body": {Kind: model.AttrGraph, Graph: body}}}
+	g := &model.Graph{Inputs: []model.Value{f32Value("x", 1)}, Outputs: []model.Value{f32Value("y", 1)}, Nodes: []*model.Node{loop}}
+	s, err := NewSession(&model.Model{Graph: g}, Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var format *fault.Format
+	if _, err := s.Run(context.Background(), map[string]*tensor.Tensor{"x": tensor.New(tensor.F32, 1)}); !errors.As(err, &format) {
+		t.Errorf("got %v, want an error of form", err)
+	}
+}
