@@ -1,9 +1,8 @@
 // GEMV over panels of codes, written once for both products. The file that includes this has defined PAIRBEGIN
 // and PAIR of codes_arm64.h and
 //
-//	SUMS      V20..V23 += the sums of rows 0-3, 4-7, 8-11, 12-15 where PAIR does not put them there itself;
-//	          V4..V15 and V24..V27 are free
-//	BEGINSUMS  starts the sums of PAIR
+//	BEGINSUMS   starts the sums of PAIR from V20..V23, which hold the offsets' share of rows 0-3, 4-7, 8-11, 12-15
+//	SUMS        V20..V23 = the sums of PAIR in the same order; V3..V15 are free
 //
 //	R1 dst           R4 scale bytes of the group    R7 panels left          R10 groups of a panel
 //	R2 panel         R5 activations of the group    R8 offset of the codes  R11 activations of the row

@@ -19,10 +19,6 @@
 #define SMLAL2(m, n, d) WORD $(0x4e208000 | REGS3(m, n, d)) // smlal2 vd.8h, vn.16b, vm.16b
 #define SMULLH(m, n, d) WORD $(0x0e60c000 | REGS3(m, n, d)) // smull vd.4s, vn.4h, vm.4h
 #define SMULLH2(m, n, d) WORD $(0x4e60c000 | REGS3(m, n, d)) // smull2 vd.4s, vn.8h, vm.8h
-#define SMLALH(m, n, d) WORD $(0x0e608000 | REGS3(m, n, d)) // smlal vd.4s, vn.4h, vm.4h
-#define SMLALH2(m, n, d) WORD $(0x4e608000 | REGS3(m, n, d)) // smlal2 vd.4s, vn.8h, vm.8h
-#define MULI(m, n, d) WORD $(0x4ea09c00 | REGS3(m, n, d)) // mul vd.4s, vn.4s, vm.4s
-#define MLAI(m, n, d) WORD $(0x4ea09400 | REGS3(m, n, d)) // mla vd.4s, vn.4s, vm.4s
 #define MULI0(m, n, d) WORD $(0x4f808000 | REGS3(m, n, d)) // mul vd.4s, vn.4s, vm.s[0]
 #define MLAI0(m, n, d) WORD $(0x6f800000 | REGS3(m, n, d)) // mla vd.4s, vn.4s, vm.s[0]
 #define SADALP(n, d) WORD $(0x4e606800 | REGS2(n, d)) // sadalp vd.4s, vn.8h

@@ -89,7 +89,7 @@
 	FADD(2, (s)+2, (s)+2); \
 	FADD(3, (s)+3, (s)+3)
 
-// V16 = the larger of V16 and the elements in V0, which NaN is not.
+// t = x where it is larger, which NaN is not; V4 is changed.
 #define TOP(x, t) \
 	FCMGT(t, x, 4); \
 	BIT(4, x, t)
