@@ -166,7 +166,7 @@ func TestQuantizedLM(t *testing.T) {
 func TestAdaptive(t *testing.T) {
 	file := converted(t, "gutenberg-1M", shared(t, "models/gutenberg-1M"))
 	measure := append([]string{"--eval", shared(t, "data/gutenberg/valid.txt")}, protocol...)
-	calib := filepath.Join("..", "testdata/text/calib.txt")
+	calib := shared(t, "data/gutenberg/train.txt.gz")
 	for _, bits := range []string{"4", "3"} {
 		var uniform, adaptive quantized
 		dskJSON(t, &uniform, append([]string{"quantize", file, "-o", filepath.Join(workDir, "uniform.dsk"), "--force", "--weight-bits", bits}, measure...)...)
