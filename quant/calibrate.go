@@ -33,14 +33,14 @@ func (q *quantizer) calibrate(ctx context.Context) error {
 	shared := map[*moment]*kernels.Feedback{}
 	for i, c := range q.candidates {
 		q.o.progress("decompose", i, len(q.candidates))
-		c.use(ms.of[c.name], ms.tables[c.name], shared)
+		c.use(ms.of[c.name], shared)
 	}
 	q.o.progress("decompose", len(q.candidates), len(q.candidates))
 	return nil
 }
 
 // use sets the candidate's feedback, or at least its importance, from the moments of the rows that it meets.
-func (c *candidate) use(ms []*moment, table bool, shared map[*moment]*kernels.Feedback) {
+func (c *candidate) use(ms []*moment, shared map[*moment]*kernels.Feedback) {
 	if len(ms) == 0 {
 		c.basis = "read by rows: all weights alike"
 		return
@@ -61,7 +61,7 @@ func (c *candidate) use(ms []*moment, table bool, shared map[*moment]*kernels.Fe
 		c.basis = "column importance (no memory left for error feedback)"
 		return
 	}
-	alone := len(ms) == 1 && !table
+	alone := len(ms) == 1
 	if alone && shared[ms[0]] != nil {
 		c.feedback = shared[ms[0]]
 	} else {
@@ -71,12 +71,8 @@ func (c *candidate) use(ms []*moment, table bool, shared map[*moment]*kernels.Fe
 				h[i] += float64(v)
 			}
 		}
-		damping := calibratedDamping
-		if table {
-			damping = tableDamping
-		}
 		// A moment that cannot be decomposed leaves the importance to go by.
-		c.feedback, _ = kernels.NewFeedback(h, c.k, damping)
+		c.feedback, _ = kernels.NewFeedback(h, c.k, calibratedDamping)
 	}
 	c.basis = "column importance"
 	if c.feedback != nil {

@@ -57,7 +57,7 @@ func TestMomentsShared(t *testing.T) {
 	var budget feedbackBudget
 	ms := q.newMoments(&budget)
 	defer ms.pool.Close()
-	if ms.of["gate"][0] != ms.of["up"][0] || ms.of["gate"][0] == ms.of["down"][0] || !ms.tables["table"] || ms.tables["gate"] {
+	if ms.of["gate"][0] != ms.of["up"][0] || ms.of["gate"][0] == ms.of["down"][0] {
 		t.Fatal("moments are shared wrongly")
 	}
 	const rows = 9
@@ -102,7 +102,7 @@ func TestMomentsOverTheLimit(t *testing.T) {
 	byName := map[string]*candidate{}
 	for _, c := range q.candidates {
 		byName[c.name] = c
-		c.use(ms.of[c.name], ms.tables[c.name], map[*moment]*kernels.Feedback{})
+		c.use(ms.of[c.name], map[*moment]*kernels.Feedback{})
 	}
 	if c := byName["gate"]; c.feedback == nil || c.basis != "error feedback" {
 		t.Errorf("gate: %q", c.basis)
