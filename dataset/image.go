@@ -141,7 +141,7 @@ func (d *Data) openLabelled(path string) error {
 		d.classes = unique(names)
 	}
 	for i, row := range rows {
-		label := -1
+		var label int
 		if numeric {
 			label, _ = strconv.Atoi(row[1])
 		} else if label = indexOf(d.classes, row[1]); label < 0 {

@@ -75,8 +75,10 @@ func NewMatMul(p *Pool, w Weights, bias []float32, act Activation) *MatMul {
 	return m
 }
 
-// N returns the number of outputs, K the number of inputs.
+// N returns the number of outputs.
 func (m *MatMul) N() int { return m.w.N }
+
+// K returns the number of inputs.
 func (m *MatMul) K() int { return m.w.K }
 
 func (m *MatMul) threads() int {

@@ -175,7 +175,7 @@ func TestVecShortOperandPanics(t *testing.T) {
 			t.Error("Add with a short operand did not panic")
 		}
 	}()
-	Add(make([]float32, 20), make([]float32, 20), make([]float32, 19, 19))
+	Add(make([]float32, 20), make([]float32, 20), make([]float32, 19))
 }
 
 func TestVecAllocates(t *testing.T) {

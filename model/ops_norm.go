@@ -142,7 +142,7 @@ func inferAxisUnary(def int64) InferFunc {
 		if err := c.need(1, -1); err != nil {
 			return err
 		}
-		if s := c.In[0].Shape; s != nil && len(s) > 0 {
+		if s := c.In[0].Shape; len(s) > 0 {
 			if _, err := axisOf(c.Node.Int("axis", def), len(s)); err != nil {
 				return err
 			}

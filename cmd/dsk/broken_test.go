@@ -140,7 +140,7 @@ func breakFile(rng *rand.Rand, list []section, data []byte) []byte {
 			}
 		case i > 3 && rng.IntN(4) == 0:
 			list = append(list[:i:i], list[i+1:]...)
-		case i > 3 && rng.IntN(4) == 0:
+		case rng.IntN(8) == 0:
 			s.body = s.body[:rng.IntN(1+len(s.body))]
 		default:
 			s.body = mutateText(rng, s.body)

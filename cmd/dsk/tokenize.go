@@ -93,11 +93,10 @@ func (a *app) runTokenize(ctx context.Context, args []string, o *tokenizeOptions
 func (a *app) tokenizeLines(tok *tokenizer.Tokenizer, o *tokenizeOptions) error {
 	dec := json.NewDecoder(bufio.NewReader(a.stdin))
 	out := bufio.NewWriter(a.stdout)
-	defer out.Flush()
 	for n := 1; ; n++ {
 		var line struct{ Text string }
 		if err := dec.Decode(&line); errors.Is(err, io.EOF) {
-			return nil
+			return out.Flush()
 		} else if err != nil {
 			return &fault.Format{File: "standard input", Offset: dec.InputOffset(), Where: fmt.Sprintf("line %d", n),
 				Why: err.Error(), Next: `each line must be {"text": "..."}`}

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -253,7 +254,8 @@ func (im *importer) initializers(sc *scope, g *protoGraph) (map[string]bool, err
 // listed, or if it is broken, with *err set.
 func (im *importer) constant(p *protoTensor, where string, err *error) *tensor.Tensor {
 	t, e := im.src.tensor(p)
-	if u, ok := e.(*unsupportedType); ok {
+	var u *unsupportedType
+	if errors.As(e, &u) {
 		im.unsupported(fault.Item{Where: where, What: u.what})
 		return nil
 	}

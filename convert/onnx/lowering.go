@@ -477,18 +477,3 @@ func (l *lowering) drop(names ...string) {
 		delete(l.attrs, n)
 	}
 }
-
-// axis removes the attribute and returns it as a non-negative axis of rank.
-func (l *lowering) axis(name string, def int64, rank int) (int, error) {
-	v := def
-	if a, ok := l.attr(name); ok {
-		v = a.Int
-	}
-	if v < 0 {
-		v += int64(rank)
-	}
-	if v < 0 || v > int64(rank) {
-		return 0, l.broken("axis %d of %d dimensions", v, rank)
-	}
-	return int(v), nil
-}

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -364,7 +365,8 @@ func (s *Section) unpack(b []byte, mem *ledger) ([]byte, error) {
 
 // atSection adds the section's place to an error about its text.
 func atSection(err error, s Section) error {
-	if f, ok := err.(*fault.Format); ok {
+	var f *fault.Format
+	if errors.As(err, &f) {
 		f.Offset = s.Offset
 	}
 	return err

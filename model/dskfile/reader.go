@@ -69,11 +69,13 @@ func open(path string, b []byte, mem *ledger) (*File, error) {
 
 // inFile puts the path into an error about a file.
 func inFile(err error, path string) error {
-	switch e := err.(type) {
-	case *fault.Format:
-		e.File = path
-	case *fault.Unsupported:
-		e.File = path
+	var broken *fault.Format
+	var unsupported *fault.Unsupported
+	switch {
+	case errors.As(err, &broken):
+		broken.File = path
+	case errors.As(err, &unsupported):
+		unsupported.File = path
 	}
 	return err
 }
