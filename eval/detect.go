@@ -2,6 +2,8 @@ package eval
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sort"
 
 	"github.com/dsk-toolkit/dsk/dataset"
@@ -63,7 +65,8 @@ func meanAP(found [][]detect.Box, truth [][]dataset.Box) float64 {
 		return 0
 	}
 	var sum float64
-	for class := range objects {
+	// In order: the sum must not depend on a map's.
+	for _, class := range slices.Sorted(maps.Keys(objects)) {
 		sum += averagePrecision(found, truth, class, objects[class])
 	}
 	return sum / float64(len(objects))

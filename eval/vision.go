@@ -22,9 +22,12 @@ func newPair(m, ref *model.Model, o Options) (*pair, error) {
 		return nil, err
 	}
 	if ref != nil {
-		p.ref, err = vision.New(ref, runtime.Options{Threads: o.Threads})
+		if p.ref, err = vision.New(ref, runtime.Options{Threads: o.Threads}); err != nil {
+			p.m.Close()
+			return nil, err
+		}
 	}
-	return p, err
+	return p, nil
 }
 
 func (p *pair) close() {
