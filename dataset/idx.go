@@ -47,6 +47,9 @@ func (d *Data) openIDX(dir, images string) error {
 		return &fault.Format{File: filepath.Join(dir, name), Offset: 4, Where: "IDX", Why: fmt.Sprintf("%d labels for %d images", counts[0], dims[0])}
 	}
 	h, w := dims[1], dims[2]
+	if h == 0 || w == 0 {
+		return &fault.Format{File: filepath.Join(dir, images), Offset: 8, Where: "IDX", Why: fmt.Sprintf("images of %d x %d pixels", w, h)}
+	}
 	for i, label := range labels {
 		d.items = append(d.items, item{label: int(label),
 			gray: &image.Gray{Pix: pix[i*h*w : (i+1)*h*w], Stride: w, Rect: image.Rect(0, 0, w, h)}})

@@ -19,6 +19,9 @@ import (
 	_ "golang.org/x/image/bmp" // a decoder registers itself
 )
 
+// decodedBytes is what a decoded pixel takes at most: 8 in package image, 3 as RGB.
+const decodedBytes = 11
+
 // maxPixels bounds the size of an image that is decoded.
 const maxPixels = 1 << 28
 
@@ -45,6 +48,9 @@ func ReadImage(path string) (*RGB, error) {
 	}
 	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > maxPixels/cfg.Height {
 		return nil, bad(fmt.Sprintf("its size of %d x %d is out of range", cfg.Width, cfg.Height))
+	}
+	if err := room(int64(cfg.Width)*int64(cfg.Height)*decodedBytes, path); err != nil {
+		return nil, err
 	}
 	if _, err := f.Seek(0, 0); err != nil {
 		return nil, fmt.Errorf("image: %w", err)

@@ -3,8 +3,8 @@ package dataset
 import (
 	"archive/zip"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -62,15 +62,26 @@ func ReadArrays(path string) (map[string]*tensor.Tensor, error) {
 	}
 	defer z.Close()
 	out := map[string]*tensor.Tensor{}
+	var total int64
 	for _, f := range z.File {
 		r, err := f.Open()
 		if err != nil {
 			return nil, bad(err)
 		}
-		b, err := io.ReadAll(io.LimitReader(r, maxText))
+		b, err := readLimited(r, path)
 		r.Close()
+		if errors.As(err, new(*fault.Resource)) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, bad(err)
+		}
+		// Parts of an archive may overlap: a small file can hold any number of large arrays.
+		if total += int64(len(b)); total > maxText {
+			return nil, bad(fmt.Errorf("it unpacks to more than %d bytes", int64(maxText)))
+		}
+		if err := room(total, path); err != nil {
+			return nil, err
 		}
 		t, err := DecodeNPY(b)
 		if err != nil {

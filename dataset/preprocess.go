@@ -229,6 +229,12 @@ func (p *Preprocess) fit(img *RGB, w, h int) (*RGB, Placed, error) {
 		w, h = tw, th
 	}
 	place := Placed{ScaleX: 1, ScaleY: 1}
+	// The model's size is what its graph declares, which may be anything.
+	for _, side := range []int{tw, th, w, h} {
+		if side < 0 || side > maxSide {
+			return nil, place, fault.Formatf("pre-processing", "an image of %d x %d to resize to %d x %d; a side has at most %d pixels", w, h, tw, th, maxSide)
+		}
+	}
 	var err error
 	switch {
 	case tw == 0 || p.Fit == FitNone:
@@ -258,7 +264,7 @@ func (p *Preprocess) fit(img *RGB, w, h int) (*RGB, Placed, error) {
 		}
 	}
 	if err != nil {
-		return nil, place, err
+		return nil, place, fault.Formatf("pre-processing", "%v", err)
 	}
 	if w != 0 && (img.W != w || img.H != h) {
 		return nil, place, &fault.Usage{What: fmt.Sprintf("the image is %d x %d and the model takes %d x %d: convert the model with --preprocess resize=%d,%d:stretch (or letterbox, crop)",

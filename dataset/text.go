@@ -87,11 +87,33 @@ func readAll(path string) ([]byte, error) {
 	if err != nil {
 		return nil, bad(err)
 	}
-	b, err := io.ReadAll(io.LimitReader(z, maxText))
-	if err != nil {
+	b, err := readLimited(z, path)
+	if err != nil && !errors.As(err, new(*fault.Resource)) {
 		return nil, bad(err)
 	}
-	return b, nil
+	return b, err
+}
+
+// readLimited unpacks at most maxText bytes, and no more than there is memory for.
+func readLimited(r io.Reader, path string) ([]byte, error) {
+	var out bytes.Buffer
+	for next := int64(smallBytes); ; next *= 2 {
+		n, err := io.CopyN(&out, r, next-int64(out.Len()))
+		switch {
+		case errors.Is(err, io.EOF):
+			return out.Bytes(), nil
+		case err != nil:
+			return nil, err
+		case int64(out.Len()) > maxText:
+			return nil, fmt.Errorf("it unpacks to more than %d bytes", int64(maxText))
+		case n == 0:
+			return out.Bytes(), nil
+		}
+		// The buffer grows by copying: the next step holds both.
+		if err := room(3*next, path); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // readJSONL reads one object a line: text, or prompt and completion, or messages.
