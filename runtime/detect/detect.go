@@ -4,7 +4,6 @@ package detect
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
 	"sort"
 
@@ -55,6 +54,13 @@ const (
 	defaultMaxBoxes = 100
 )
 
+// The bounds of a head's numbers. Suppression takes time for each pair of boxes.
+const (
+	maxSize   = 1 << 16
+	maxLevels = 32
+	maxBoxes  = 1000
+)
+
 // ParseHead reads the asset.
 func ParseHead(b []byte) (*Head, error) {
 	var h Head
@@ -64,8 +70,16 @@ func ParseHead(b []byte) (*Head, error) {
 	if h.Kind != "gfl" {
 		return nil, &fault.Unsupported{Kind: "detector head", Items: []fault.Item{{What: h.Kind, Hint: "known: gfl"}}}
 	}
-	if h.Width < 1 || h.Height < 1 || h.Classes < 1 || h.Bins < 2 || len(h.Levels) == 0 {
-		return nil, fault.Formatf("detector head", "sizes are missing")
+	for _, n := range []int{h.Width, h.Height, h.Classes, h.Bins, len(h.Levels), h.MaxBoxes} {
+		if n < 1 || n > maxSize {
+			return nil, fault.Formatf("detector head", "sizes are missing or out of range (1 to %d)", maxSize)
+		}
+	}
+	if len(h.Levels) > maxLevels {
+		return nil, fault.Formatf("detector head", "%d levels; at most %d are read", len(h.Levels), maxLevels)
+	}
+	if h.Bins < 2 || h.MaxBoxes > maxBoxes || !(h.IoUMax >= 0) {
+		return nil, fault.Formatf("detector head", "%d bins, %d boxes or an overlap of %g is out of range", h.Bins, h.MaxBoxes, h.IoUMax)
 	}
 	for _, l := range h.Levels {
 		if l.Stride < 1 || l.Scores < 0 || l.Distances < 0 {
@@ -157,7 +171,7 @@ func (h *Head) Decode(out []*tensor.Tensor) ([]Box, error) {
 
 func (h *Head) output(out []*tensor.Tensor, i, want int) ([]float32, error) {
 	if i >= len(out) || out[i].DType != tensor.F32 || out[i].Len() != want {
-		return nil, fmt.Errorf("detector head: output %d does not hold %d values", i, want)
+		return nil, fault.Formatf("detector head", "output %d does not hold %d values", i, want)
 	}
 	return out[i].F32(), nil
 }

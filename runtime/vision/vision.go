@@ -46,8 +46,10 @@ func New(m *model.Model, o runtime.Options) (*Model, error) {
 			return nil, err
 		}
 	}
-	v.session, err = runtime.NewSession(m, o)
-	return v, err
+	if v.session, err = runtime.NewSession(m, o); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // Close ends the session.
