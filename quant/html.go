@@ -61,7 +61,7 @@ var reportPage = template.Must(template.New("report").Parse(`<!doctype html>
 <style>
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem;color:#222}
 h1{font-size:1.4rem}table{border-collapse:collapse;width:100%;margin:1rem 0}
-th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
+td:nth-child(2){white-space:nowrap}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
 .n{text-align:right}.b{background:#4a7;height:.7rem;display:inline-block}
 </style></head><body>
 <h1>{{.Name}}</h1>
