@@ -152,7 +152,7 @@ func breakFile(rng *rand.Rand, list []section, data []byte) []byte {
 // TestBrokenFiles runs every command that reads a .dsk on crafted ones. Each must end soon, with success or with an exit
 // code that says what is wrong. DSK_BROKEN gives the number of files, DSK_SEED the first.
 func TestBrokenFiles(t *testing.T) {
-	rounds, seed := 30, 0
+	rounds, seed := 10, 0
 	if n, err := strconv.Atoi(os.Getenv("DSK_BROKEN")); err == nil {
 		rounds = n
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -87,6 +89,27 @@ func needOutput(path string, force bool) error {
 		return &fault.Usage{What: fmt.Sprintf("%s exists already; give --force to replace it", path)}
 	}
 	return nil
+}
+
+// saveFile writes a file that appears whole or not at all: it is written beside its place and moved there. What is
+// there and is no ordinary file, such as a device, is written to as it is.
+func saveFile(path string, write func(io.Writer) error) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".dsk-*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	if err := errors.Join(write(tmp), tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
 }
 
 // dataFlags are the flags that select a part of some data.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -122,12 +122,7 @@ func (a *app) writeQuantized(ctx context.Context, out *model.Model, o *quantizeO
 	if o.report == "" {
 		return nil
 	}
-	html, err := os.Create(o.report)
-	if err != nil {
-		return err
-	}
-	defer html.Close()
-	return r.WriteHTML(html, out)
+	return saveFile(o.report, func(w io.Writer) error { return r.WriteHTML(w, out) })
 }
 
 // settings turns flags into the verb's options.

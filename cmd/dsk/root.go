@@ -26,18 +26,23 @@ type app struct {
 	json    bool
 	quiet   bool
 	threads int
-	printed bool // a JSON object has been written
+	printed bool  // a JSON object has been written
+	outErr  error // why what was printed did not reach stdout
 }
 
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stderr: stderr}
+	a.stdout = &output{stdout, a}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(a.stdout)
 	root.SetErr(stderr)
 	cmd, err := run(ctx, root)
+	if err == nil {
+		err = a.outErr
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -59,6 +64,20 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		}{[]jsonError{{code, err.Error(), items(err)}}})
 	}
 	return code
+}
+
+// output is stdout; it remembers that a write failed, so that lost results are no success.
+type output struct {
+	io.Writer
+	app *app
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil && o.app.outErr == nil {
+		o.app.outErr = fmt.Errorf("standard output: %w", err)
+	}
+	return n, err
 }
 
 // run is the command, and its error. A panic, which is a mistake of ours, becomes one too: what was
@@ -166,7 +185,9 @@ func (a *app) printJSON(command string, v any) {
 	a.printed = true
 	body, err := json.Marshal(v)
 	if err != nil {
-		fmt.Fprintf(a.stderr, "dsk: %v\n", err)
+		// NaN and infinities, of a broken model, have no place in JSON.
+		a.printed = false
+		a.outErr = fmt.Errorf("the result cannot be written as JSON: %w", err)
 		return
 	}
 	head := fmt.Sprintf(`{"schema_version":1,"command":%q`, command)

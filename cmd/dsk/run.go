@@ -279,7 +279,10 @@ func writeArray(dir, name string, t *tensor.Tensor, force bool) (string, error) 
 	if err := needOutput(file, force); err != nil {
 		return "", err
 	}
-	return file, os.WriteFile(file, b, 0o644)
+	return file, saveFile(file, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
 }
 
 // preview shows the first values of a float tensor.

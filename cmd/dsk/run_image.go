@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"image/png"
-	"os"
+	"io"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -111,21 +110,12 @@ func draw(img *dataset.RGB, r imageResult, names []string, minScore float64) ima
 	return vision.DrawBoxes(img, sure, func(class int) string { return className(names, class) })
 }
 
-// writePicture writes a PNG beside its place and moves it there, so that no half picture is ever seen.
+// writePicture writes a PNG.
 func (a *app) writePicture(path string, img image.Image) error {
 	if path == "-" {
 		return png.Encode(a.stdout, img)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".dsk-*.png")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	err = errors.Join(png.Encode(tmp, img), tmp.Chmod(0o644), tmp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
+	return saveFile(path, func(w io.Writer) error { return png.Encode(w, img) })
 }
 
 func (a *app) printImage(r imageResult, names []string) {
