@@ -5,10 +5,8 @@ package accuracy
 import (
 	"context"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/dsk-toolkit/dsk/model"
@@ -93,42 +91,13 @@ func TestGutenberg(t *testing.T) {
 	}
 }
 
-// TestStories measures the stories of a file one by one: each starts with the token that begins a sequence, and that token ends it,
-// as the model was trained (llama2.c). The bits are those of all tokens, the bytes those of the whole file, so that the
-// separators <|endoftext|> and the line breaks beside them are paid for too.
+// TestStories measures the stories of a file one by one, as eval takes text with <|endoftext|> between documents: each starts with the
+// token that begins a sequence, as the model was trained (llama2.c), and all bytes of the file count.
 func TestStories(t *testing.T) {
-	lm, tok := languageModel(t, converted(t, "stories260K", shared(t, "models/stories260K")), 2)
-	b, err := os.ReadFile(shared(t, "data/tinystories/tinystories_sample_cs336.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var nats float64
-	for _, story := range strings.Split(string(b), "<|endoftext|>") {
-		if story = strings.TrimSpace(story); story == "" {
-			continue
-		}
-		ids := tok.Encode(story, true)
-		ids = append(ids, ids[0])
-		lm.Rewind(0)
-		logits, err := lm.All(context.Background(), ids[:len(ids)-1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, id := range ids[1:] {
-			nats -= logProbability(logits[i*lm.VocabSize():(i+1)*lm.VocabSize()], int(id))
-		}
-	}
-	near(t, "stories260K bits per byte", nats/math.Ln2/float64(len(b)), 0.870, 0.002)
-	t.Logf("greedy: %s", dsk(t, "run", filepath.Join(workDir, "stories260K.dsk"), "Once upon a time", "--max-tokens", "120"))
-}
-
-func logProbability(logits []float32, id int) float64 {
-	m := float64(slices.Max(logits))
-	var sum float64
-	for _, v := range logits {
-		sum += math.Exp(float64(v) - m)
-	}
-	return float64(logits[id]) - m - math.Log(sum)
+	file := converted(t, "stories260K", shared(t, "models/stories260K"))
+	m := eval(t, file, shared(t, "data/tinystories/tinystories_sample_cs336.txt"), "--ctx", "512").Metrics
+	near(t, "stories260K bits per byte", m["bits_per_byte"], 0.870, 0.002)
+	t.Logf("greedy: %s", dsk(t, "run", file, "Once upon a time", "--max-tokens", "120"))
 }
 
 // quantized is the part of quantize's output that is compared.
