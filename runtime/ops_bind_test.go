@@ -70,18 +70,26 @@ func (o *testOp) run(t testing.TB) {
 	}
 }
 
-// allocs counts what a run allocates.
+// allocs counts what a run allocates: the least of a few counts, because the Go runtime itself allocates a little
+// for goroutines that go to sleep after AllocsPerRun has changed GOMAXPROCS. What a run allocates is in every count.
 func (o *testOp) allocs(t *testing.T) float64 {
 	t.Helper()
 	_, run, err := o.bind(t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return testing.AllocsPerRun(5, func() {
-		if err := run(); err != nil {
-			t.Error(err)
+	least := math.Inf(1)
+	for range 3 {
+		least = min(least, testing.AllocsPerRun(5, func() {
+			if err := run(); err != nil {
+				t.Error(err)
+			}
+		}))
+		if least == 0 {
+			break
 		}
-	})
+	}
+	return least
 }
 
 // randF32 is a tensor of reproducible numbers in [-1, 1).
