@@ -165,7 +165,7 @@ func TestEmptyIDXImages(t *testing.T) {
 
 // TestReadLimited: texts longer than the first step of reading come whole.
 func TestReadLimited(t *testing.T) {
-	want := bytes.Repeat([]byte("0123456789abcdef"), smallBytes/16+1000)
+	want := bytes.Repeat([]byte("0123456789abcdef"), firstStep/16+1000)
 	var z bytes.Buffer
 	w, err := gzip.NewWriterLevel(&z, gzip.BestSpeed)
 	if err != nil {

@@ -70,20 +70,6 @@ type Box struct {
 	X1, Y1, X2, Y2 float32
 }
 
-// smallBytes are allocated without a look at how much memory there is.
-const smallBytes = 64 << 20
-
-// room returns a *fault.Resource if unpacking a file takes more than the memory that is left.
-func room(bytes int64, path string) error {
-	if bytes <= smallBytes {
-		return nil
-	}
-	if left, known := tensor.AvailableMemory(); known && bytes > left {
-		return &fault.Resource{What: fmt.Sprintf("%s: not enough memory: it unpacks to %d MiB, %d MiB are available", path, bytes>>20, left>>20)}
-	}
-	return nil
-}
-
 // Open recognizes what lies at path; see docs/cli.md for the forms.
 func Open(path string, o Options) (*Data, error) {
 	info, err := os.Stat(path)

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/tensor"
 	_ "golang.org/x/image/bmp" // a decoder registers itself
 )
 
@@ -49,7 +50,7 @@ func ReadImage(path string) (*RGB, error) {
 	if cfg.Width < 1 || cfg.Height < 1 || cfg.Width > maxPixels/cfg.Height {
 		return nil, bad(fmt.Sprintf("its size of %d x %d is out of range", cfg.Width, cfg.Height))
 	}
-	if err := room(int64(cfg.Width)*int64(cfg.Height)*decodedBytes, path); err != nil {
+	if err := tensor.Room(cfg.Width*cfg.Height*decodedBytes, "decoding "+path); err != nil {
 		return nil, err
 	}
 	if _, err := f.Seek(0, 0); err != nil {

@@ -80,7 +80,7 @@ func ReadArrays(path string) (map[string]*tensor.Tensor, error) {
 		if total += int64(len(b)); total > maxText {
 			return nil, bad(fmt.Errorf("it unpacks to more than %d bytes", int64(maxText)))
 		}
-		if err := room(total, path); err != nil {
+		if err := tensor.Room(int(total), "unpacking "+path); err != nil {
 			return nil, err
 		}
 		t, err := DecodeNPY(b)

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/tensor"
 )
 
 // maxText bounds what a text file unpacks to, so that a small hostile .gz cannot fill the memory.
@@ -94,10 +95,13 @@ func readAll(path string) ([]byte, error) {
 	return b, err
 }
 
+// firstStep is unpacked without a look at how much memory there is.
+const firstStep = 64 << 20
+
 // readLimited unpacks at most maxText bytes, and no more than there is memory for.
 func readLimited(r io.Reader, path string) ([]byte, error) {
 	var out bytes.Buffer
-	for next := int64(smallBytes); ; next *= 2 {
+	for next := int64(firstStep); ; next *= 2 {
 		n, err := io.CopyN(&out, r, next-int64(out.Len()))
 		switch {
 		case errors.Is(err, io.EOF):
@@ -110,7 +114,7 @@ func readLimited(r io.Reader, path string) ([]byte, error) {
 			return out.Bytes(), nil
 		}
 		// The buffer grows by copying: the next step holds both.
-		if err := room(3*next, path); err != nil {
+		if err := tensor.Room(int(3*next), "unpacking "+path); err != nil {
 			return nil, err
 		}
 	}

@@ -196,6 +196,9 @@ func (t *Tensor) Loaded() (*Tensor, error) {
 	}
 	c := *t
 	c.fill = nil
+	if err := Room(t.Bytes(), "the tensor "+t.String()); err != nil {
+		return nil, err
+	}
 	c.Data = AlignedBytes(t.Bytes())
 	if err := t.Fill(c.Data); err != nil {
 		return nil, err

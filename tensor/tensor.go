@@ -143,6 +143,9 @@ func (t *Tensor) Load() error {
 	if !t.IsDeferred() {
 		return nil
 	}
+	if err := Room(t.Bytes(), "the tensor "+t.String()); err != nil {
+		return err
+	}
 	buf := AlignedBytes(t.Bytes())
 	if err := t.fill(buf); err != nil {
 		return err

@@ -233,6 +233,9 @@ func (d *dataWriter) writeTensors() error {
 			largest = max(largest, t.Bytes)
 		}
 	}
+	if err := tensor.Room(int(largest), "the largest tensor to write"); err != nil {
+		return err
+	}
 	buf := tensor.AlignedBytes(int(largest))
 	var padding [LineBytes]byte
 	for _, t := range d.layout.tensors {
