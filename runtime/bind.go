@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"math"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/kernels"
@@ -80,7 +81,7 @@ func (b *Bind) Alias(out, in int) { b.alias[out] = in }
 func (b *Bind) InPlace(out, in int) { b.inPlace[out] = in }
 
 // maxScratch is more than any machine has.
-const maxScratch = 1 << 60
+const maxScratch = math.MaxInt / 8
 
 // Scratch asks for n bytes (64-byte aligned, contents undefined) that are the Run's own
 // while it runs. Their Data is set before the Run.
