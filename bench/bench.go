@@ -133,6 +133,13 @@ func timeGraph(ctx context.Context, m *model.Model, threads, repeats int) ([]Res
 				return nil, &fault.Usage{What: fmt.Sprintf("input %s is %v: fix its size at convert with --input-shape to time it", v.Name, v.Type)}
 			}
 		}
+		size, err := tensor.ByteSize(v.Type.DType, shape, tensor.RowMajor)
+		if err != nil {
+			return nil, fault.Formatf("input "+v.Name, "%v", err)
+		}
+		if err := tensor.Room(size, "input "+v.Name); err != nil {
+			return nil, err
+		}
 		in[v.Name] = tensor.New(v.Type.DType, shape...)
 	}
 	s, err := runtime.NewSession(m, runtime.Options{Threads: threads})
