@@ -57,7 +57,7 @@ func (a *app) runBench(ctx context.Context, path string, o *benchOptions) error 
 		Threads: a.benchThreads(o), Repeats: o.repeats, Progress: p.stageFunc("bench")})
 	p.finish()
 	if err != nil {
-		return inFile(err, path)
+		return fault.InFile(err, path)
 	}
 	switch {
 	case a.json:

@@ -161,7 +161,7 @@ func readPreprocess(s string) (*dataset.Preprocess, error) {
 		return dataset.ParsePreprocessFlag(s)
 	}
 	p, err := dataset.ParsePreprocess(b)
-	return p, inFile(err, s)
+	return p, fault.InFile(err, s)
 }
 
 func (a *app) printConverted(output string, bytes int64, rep *convert.Report, parity string) {

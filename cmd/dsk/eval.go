@@ -71,7 +71,7 @@ func (a *app) runEval(ctx context.Context, path string, o *evalOptions) error {
 		Limit: o.part.limit, Threads: a.threads, Progress: p.stageFunc("eval")})
 	p.finish()
 	if err != nil && ref == nil {
-		err = inFile(err, path)
+		err = fault.InFile(err, path)
 	}
 	if err != nil {
 		return err

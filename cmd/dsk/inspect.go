@@ -92,10 +92,10 @@ func (a *app) inspectModel(ctx context.Context, path string, o *inspectOptions) 
 		m = opened
 		in.addFile(f.Info())
 		if err := m.Graph.Check(); err != nil {
-			return nil, inFile(err, path)
+			return nil, fault.InFile(err, path)
 		}
 		if err := m.Graph.Infer(); err != nil {
-			return nil, inFile(fault.Formatf("graph", "%v", err), path)
+			return nil, fault.InFile(fault.Formatf("graph", "%v", err), path)
 		}
 	} else {
 		opened, rep, err := convert.Open(ctx, path, convert.Options{NoFuse: true})

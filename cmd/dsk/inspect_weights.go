@@ -10,6 +10,7 @@ import (
 
 	"github.com/dsk-toolkit/dsk/convert/gguf"
 	"github.com/dsk-toolkit/dsk/convert/safetensors"
+	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
@@ -37,7 +38,7 @@ func inspectGGUF(_ context.Context, path string, o *inspectOptions) (*inspection
 	defer file.Close()
 	f, err := gguf.Read(file.Data)
 	if err != nil {
-		return nil, inFile(err, path)
+		return nil, fault.InFile(err, path)
 	}
 	in := newWeights(path, "gguf", len(file.Data))
 	in.Version, in.HeaderBytes = f.Version, int64(min(f.Data, len(file.Data)))
@@ -62,7 +63,7 @@ func inspectSafetensors(_ context.Context, path string, o *inspectOptions) (*ins
 	defer file.Close()
 	entries, meta, err := safetensors.ReadHeader(file.Data)
 	if err != nil {
-		return nil, inFile(err, path)
+		return nil, fault.InFile(err, path)
 	}
 	in := newWeights(path, "safetensors", len(file.Data))
 	in.HeaderBytes = int64(len(file.Data))

@@ -76,13 +76,13 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 	case o.annotate != "" && (len(o.inputs) > 0 || m.Meta.Task == model.TaskLM):
 		return &fault.Usage{What: "--annotate is for models that are run on images"}
 	case len(o.inputs) > 0:
-		return inFile(a.runTensors(ctx, m, o), path)
+		return fault.InFile(a.runTensors(ctx, m, o), path)
 	case m.Meta.Task == model.TaskLM:
-		return inFile(a.runText(ctx, m, args, o), path)
+		return fault.InFile(a.runText(ctx, m, args, o), path)
 	case len(args) == 0:
 		return &fault.Usage{What: fmt.Sprintf("give images, or --input NAME=FILE.npy; the model's inputs are %s", inputList(m.Graph))}
 	}
-	return inFile(a.runImages(ctx, m, args, o), path)
+	return fault.InFile(a.runImages(ctx, m, args, o), path)
 }
 
 func inputList(g *model.Graph) string {

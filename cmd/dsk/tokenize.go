@@ -128,11 +128,11 @@ func (a *app) openTokenizer(ctx context.Context, path string) (*tokenizer.Tokeni
 			return nil, err
 		}
 		t, err := tokenizer.Parse(b)
-		return t, inFile(err, path)
+		return t, fault.InFile(err, path)
 	}
 	if isGGUF(path) {
 		t, err := ggufTokenizer(path)
-		return t, inFile(err, path)
+		return t, fault.InFile(err, path)
 	}
 	f, m, err := a.openModel(ctx, path, false)
 	if err != nil {
@@ -140,7 +140,7 @@ func (a *app) openTokenizer(ctx context.Context, path string) (*tokenizer.Tokeni
 	}
 	defer f.Close()
 	t, err := modelTokenizer(m)
-	return t, inFile(err, path)
+	return t, fault.InFile(err, path)
 }
 
 func ggufTokenizer(path string) (*tokenizer.Tokenizer, error) {
@@ -172,19 +172,6 @@ func modelTokenizer(m *model.Model) (*tokenizer.Tokenizer, error) {
 		}
 	}
 	return t, nil
-}
-
-// inFile adds the path to an error about a file's contents.
-func inFile(err error, path string) error {
-	var f *fault.Format
-	if errors.As(err, &f) && f.File == "" {
-		f.File = path
-	}
-	var u *fault.Unsupported
-	if errors.As(err, &u) && u.File == "" {
-		u.File = path
-	}
-	return err
 }
 
 func parseIDs(text string, vocab int) ([]int32, error) {

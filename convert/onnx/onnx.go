@@ -91,22 +91,9 @@ func Import(ctx context.Context, path string, o Options) (*model.Model, *Report,
 	}
 	if err != nil {
 		r.Close()
-		return nil, nil, inFile(err, path)
+		return nil, nil, fault.InFile(err, path)
 	}
 	return m, r, nil
-}
-
-// inFile adds the file's name to an error that lacks it.
-func inFile(err error, path string) error {
-	var format *fault.Format
-	var unsupported *fault.Unsupported
-	switch {
-	case errors.As(err, &format) && format.File == "":
-		format.File = path
-	case errors.As(err, &unsupported) && unsupported.File == "":
-		unsupported.File = path
-	}
-	return err
 }
 
 // build makes a model of a ModelProto's bytes.

@@ -184,7 +184,7 @@ func ReadTensor(path string) (TestTensor, error) {
 	r := newReader(data, "tensor")
 	p := decodeTensor(r)
 	if r.err != nil {
-		return TestTensor{}, inFile(r.err, path)
+		return TestTensor{}, fault.InFile(r.err, path)
 	}
 	// Field 3 holds the elements of sequences and optionals; in tensors it is a segment,
 	// which nothing writes.
@@ -199,7 +199,7 @@ func ReadTensor(path string) (TestTensor, error) {
 		return TestTensor{}, unsupportedData(path, u.what)
 	}
 	if err != nil {
-		return TestTensor{}, inFile(err, path)
+		return TestTensor{}, fault.InFile(err, path)
 	}
 	if len(src.opened) > 0 {
 		t = t.Clone()

@@ -69,11 +69,11 @@ func Import(ctx context.Context, dir string, o Options) (*model.Model, *Report, 
 	}
 	c, err := readConfig(data)
 	if err != nil {
-		return nil, nil, inFile(err, configPath)
+		return nil, nil, fault.InFile(err, configPath)
 	}
 	arch, err := findArchitecture(c)
 	if err != nil {
-		return nil, nil, inFile(err, configPath)
+		return nil, nil, fault.InFile(err, configPath)
 	}
 	if q := c.sub("quantization_config"); q != nil {
 		c.unsupported("a checkpoint quantized with "+q.text("quant_method", "an unnamed method"), "convert the original weights")
@@ -99,16 +99,16 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 	m := &model.Model{Graph: b.graph, Assets: map[string][]byte{}}
 	m.Meta.LM = &model.LMInfo{VocabSize: vocab, ContextLength: length, BOS: c.ids("bos_token_id", vocab), EOS: c.ids("eos_token_id", vocab)}
 	if err := c.err(); err != nil {
-		return nil, inFile(err, filepath.Join(dir, "config.json"))
+		return nil, fault.InFile(err, filepath.Join(dir, "config.json"))
 	}
 	if err := b.err(); err != nil {
-		return nil, inFile(err, dir)
+		return nil, fault.InFile(err, dir)
 	}
 	if err := b.graph.Check(); err != nil {
 		return nil, err
 	}
 	if err := b.graph.Infer(); err != nil {
-		return nil, inFile(fault.Formatf("", "%v", err), filepath.Join(dir, "config.json"))
+		return nil, fault.InFile(fault.Formatf("", "%v", err), filepath.Join(dir, "config.json"))
 	}
 	r.Warnings = append(r.Warnings, b.warnings...)
 	r.Parameters, r.Nodes = b.params, len(b.graph.Nodes)
@@ -177,7 +177,7 @@ func (r *Report) addGeneration(dir string, lm *model.LMInfo) error {
 		err = c.err()
 	}
 	if err != nil {
-		return inFile(err, filepath.Join(dir, "generation_config.json"))
+		return fault.InFile(err, filepath.Join(dir, "generation_config.json"))
 	}
 	return nil
 }
@@ -199,11 +199,11 @@ func (r *Report) addTokenizer(dir string, m *model.Model) error {
 	path := filepath.Join(dir, "tokenizer.json")
 	t, err := tokenizer.Parse(data)
 	if err != nil {
-		return inFile(err, path)
+		return fault.InFile(err, path)
 	}
 	golden := tokenizer.Golden(t)
 	if err := t.Err(); err != nil {
-		return inFile(err, path)
+		return fault.InFile(err, path)
 	}
 	if t.VocabSize() > m.Meta.LM.VocabSize {
 		r.warn("the tokenizer has %d tokens, but the model only %d", t.VocabSize(), m.Meta.LM.VocabSize)
@@ -241,7 +241,7 @@ func readChatTemplate(dir string) (string, error) {
 	}
 	path := filepath.Join(dir, "tokenizer_config.json")
 	if err := json.Unmarshal(data, &file); err != nil {
-		return "", inFile(fault.Formatf("", "%v", err), path)
+		return "", fault.InFile(fault.Formatf("", "%v", err), path)
 	}
 	if len(file.ChatTemplate) == 0 {
 		return "", nil
@@ -252,7 +252,7 @@ func readChatTemplate(dir string) (string, error) {
 	}
 	var named []struct{ Name, Template string }
 	if err := json.Unmarshal(file.ChatTemplate, &named); err != nil {
-		return "", inFile(fault.Formatf("chat_template", "it is neither a text nor a list of templates"), path)
+		return "", fault.InFile(fault.Formatf("chat_template", "it is neither a text nor a list of templates"), path)
 	}
 	for _, t := range named {
 		if t.Name == "default" {

@@ -71,7 +71,7 @@ func weightFiles(dir string) (names []string, index map[string]string, warnings 
 	switch {
 	case err == nil:
 		if index, err = readIndex(data); err != nil {
-			return nil, nil, nil, inFile(err, filepath.Join(dir, indexFile))
+			return nil, nil, nil, fault.InFile(err, filepath.Join(dir, indexFile))
 		}
 		set := map[string]bool{}
 		var missing []string
@@ -153,11 +153,11 @@ func (c *checkpoint) add(path string) error {
 	c.files = append(c.files, f)
 	entries, _, err := ReadHeader(mapping.Data)
 	if err != nil {
-		return inFile(err, path)
+		return fault.InFile(err, path)
 	}
 	for _, e := range entries {
 		if other, ok := c.tensors[e.Name]; ok {
-			return inFile(fault.Formatf("tensor "+e.Name, "it is in %s, too", filepath.Base(other.file.path)), path)
+			return fault.InFile(fault.Formatf("tensor "+e.Name, "it is in %s, too", filepath.Base(other.file.path)), path)
 		}
 		c.tensors[e.Name] = weight{e, f}
 		c.unused[e.Name] = true
@@ -176,7 +176,7 @@ func (c *checkpoint) checkIndex(index map[string]string, path string) error {
 		return nil
 	}
 	sort.Strings(wrong)
-	return inFile(fault.Formatf("weight_map", "tensors are not in the files that it names: %s", some(wrong)), path)
+	return fault.InFile(fault.Formatf("weight_map", "tensors are not in the files that it names: %s", some(wrong)), path)
 }
 
 // some lists names, the first ten of many.
@@ -228,20 +228,7 @@ func readFile(dir, name string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("is not a regular file")}
 	}
 	if info.Size() > maxJSON {
-		return nil, inFile(fault.Formatf("", "%d bytes are above the limit of %d", info.Size(), maxJSON), path)
+		return nil, fault.InFile(fault.Formatf("", "%d bytes are above the limit of %d", info.Size(), maxJSON), path)
 	}
 	return os.ReadFile(path)
-}
-
-// inFile adds the file's name to an error that lacks it.
-func inFile(err error, path string) error {
-	var format *fault.Format
-	var unsupported *fault.Unsupported
-	switch {
-	case errors.As(err, &format) && format.File == "":
-		format.File = path
-	case errors.As(err, &unsupported) && unsupported.File == "":
-		unsupported.File = path
-	}
-	return err
 }

@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -92,6 +93,19 @@ func (e *Unsupported) Error() string {
 		}
 	}
 	return b.String()
+}
+
+// InFile adds the file's name to an error about a file's contents that lacks it, and returns the error.
+func InFile(err error, path string) error {
+	var format *Format
+	var unsupported *Unsupported
+	switch {
+	case errors.As(err, &format) && format.File == "":
+		format.File = path
+	case errors.As(err, &unsupported) && unsupported.File == "":
+		unsupported.File = path
+	}
+	return err
 }
 
 // Gate reports that a stated quality, size or latency was not reached (exit 3).

@@ -3,6 +3,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -46,5 +47,35 @@ func TestClassesSurviveWrapping(t *testing.T) {
 	var u *Usage
 	if !errors.As(err, &f) || f.File != "a" || errors.As(err, &u) {
 		t.Errorf("%v is not told apart", err)
+	}
+}
+
+// TestInFile: the path is added where there is none, through wrapping, and a name that is there stays.
+func TestInFile(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("reading: %w", Formatf("header", "it is cut off")), "m.dsk: header"},
+		{&Unsupported{Kind: "format", Items: []Item{{What: "GGUF"}}}, "m.dsk: unsupported format"},
+		{&Format{File: "other.dsk", Offset: -1, Why: "it is empty"}, "other.dsk: it is empty"},
+		{&Usage{What: "a flag is wrong"}, "a flag is wrong"},
+	} {
+		if got := InFile(c.err, "m.dsk"); got != c.err {
+			t.Errorf("%v became another error", c.err)
+		}
+		var text string
+		var f *Format
+		if errors.As(c.err, &f) {
+			text = f.Error()
+		} else {
+			text = c.err.Error()
+		}
+		if !strings.HasPrefix(text, c.want) {
+			t.Errorf("%q does not start with %q", text, c.want)
+		}
+	}
+	if InFile(nil, "m.dsk") != nil {
+		t.Error("no error became one")
 	}
 }

@@ -58,26 +58,13 @@ func OpenBytes(b []byte) (*File, error) {
 func open(path string, b []byte, mem *ledger) (*File, error) {
 	h, err := decodeHeader(b, int64(len(b)), true, mem)
 	if err != nil {
-		return nil, inFile(err, path)
+		return nil, fault.InFile(err, path)
 	}
 	data := b[h.info.HeaderBytes:]
 	for _, t := range h.info.Tensors {
 		t.Tensor.Data = data[t.Offset:][:t.Bytes:t.Bytes]
 	}
 	return &File{path: path, data: b, header: h}, nil
-}
-
-// inFile puts the path into an error about a file.
-func inFile(err error, path string) error {
-	var broken *fault.Format
-	var unsupported *fault.Unsupported
-	switch {
-	case errors.As(err, &broken):
-		broken.File = path
-	case errors.As(err, &unsupported):
-		unsupported.File = path
-	}
-	return err
 }
 
 // Info returns what the header says. The caller must not change it.
@@ -105,7 +92,7 @@ func (f *File) makeModel() (*model.Model, error) {
 	for _, s := range h.assets {
 		raw, err := s.unpack(f.data, h.mem)
 		if err != nil {
-			return nil, inFile(err, f.path)
+			return nil, fault.InFile(err, f.path)
 		}
 		m.Assets[s.Name] = raw
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -21,21 +22,21 @@ func (f *File) Verify(ctx context.Context, progress func(done, total int64)) err
 		return errors.New("the .dsk file is closed")
 	}
 	if err := f.verifyData(ctx, progress); err != nil {
-		return inFile(err, f.path)
+		return fault.InFile(err, f.path)
 	}
 	if err := f.verifyForm(); err != nil {
-		return inFile(err, f.path)
+		return fault.InFile(err, f.path)
 	}
 	m, err := f.Model()
 	if err != nil {
 		return err
 	}
 	if err := m.Graph.Check(); err != nil {
-		return inFile(err, f.path)
+		return fault.InFile(err, f.path)
 	}
 	// Infer stores the types that it finds.
 	if err := m.Graph.Clone().Infer(); err != nil {
-		return inFile(badFormat(f.header.info.Sections[1].Offset, "section GRPH", "%v", err), f.path)
+		return fault.InFile(badFormat(f.header.info.Sections[1].Offset, "section GRPH", "%v", err), f.path)
 	}
 	return nil
 }
