@@ -36,25 +36,34 @@ type Pool struct {
 	threads int
 	spin    bool // there is a processor for every thread
 	workers []worker
-	closed  bool
+	claims  []claim
+	closed  atomic.Bool
 
 	// What workers poll, what they count down and what only the caller writes lie
 	// on lines of their own.
 	_       [LineBytes]byte
-	round   atomic.Uint32 // counts Runs; a worker that sees it change has work
+	round   atomic.Uint32 // counts Runs; a worker that sees it change looks for work
 	_       [LineBytes]byte
-	pending atomic.Int32 // workers that have not finished the round
+	pending atomic.Int32 // parts of the round that have not ended
 	caller  sleeper
 	_       [LineBytes]byte
 	busy    atomic.Bool
-	task    Task // of this round; nil tells the workers to end
+	task    Task // of this round; read only by those who hold a claim in it
 	failure atomic.Pointer[failure]
 }
 
-// worker is one goroutine of a pool: the one that does the part of its index plus one.
+// worker is one goroutine of a pool.
 type worker struct {
 	sleeper
 	_ [LineBytes]byte
+}
+
+// claim is the last round in which a part was taken. Whoever moves it from the round
+// before to this one does the part, so a thread that comes late finds nothing left instead of
+// keeping the others waiting.
+type claim struct {
+	round atomic.Uint32
+	_     [LineBytes - 4]byte
 }
 
 // failure is what a worker's part panicked with.
@@ -106,6 +115,7 @@ func NewPool(threads int) *Pool {
 	}
 	p := &Pool{threads: threads, spin: threads <= goruntime.GOMAXPROCS(0)}
 	p.caller.signal = make(chan struct{}, 1)
+	p.claims = make([]claim, threads)
 	p.workers = make([]worker, threads-1)
 	for i := range p.workers {
 		p.workers[i].signal = make(chan struct{}, 1)
@@ -117,8 +127,10 @@ func NewPool(threads int) *Pool {
 // Threads returns the number of parts that Run makes.
 func (p *Pool) Threads() int { return p.threads }
 
-// Run does all parts of t, part 0 on the calling goroutine, and returns when every part is
-// done. It allocates nothing. If a part panics, Run panics with that value once the
+// Run does all parts of t and returns when every part has ended. Thread i prefers part i, so
+// that weights stay in its core's cache from one Run to the next; a thread that is done takes
+// parts that nobody has begun, so a worker that has no processor just now delays no one. It
+// allocates nothing. If a part panics, Run panics with that value once the
 // other parts have ended. A Run inside a task, or beside another Run, is done by its
 // caller alone as one part.
 func (p *Pool) Run(t Task) {
@@ -127,17 +139,10 @@ func (p *Pool) Run(t Task) {
 		return
 	}
 	p.task = t
-	p.pending.Store(int32(len(p.workers)))
-	p.round.Add(1)
-	for i := range p.workers {
-		p.workers[i].wake()
-	}
-	defer p.finish()
-	t.Do(0, p.threads)
-}
-
-// finish waits for the workers, also while part 0 panics: they use the caller's memory.
-func (p *Pool) finish() {
+	p.pending.Store(int32(p.threads))
+	round := p.round.Add(1)
+	p.wakeAll()
+	p.take(round, 0)
 	p.caller.await(p.spin, p.idle)
 	p.task = nil
 	f := p.failure.Swap(nil)
@@ -149,40 +154,24 @@ func (p *Pool) finish() {
 
 func (p *Pool) idle() bool { return p.pending.Load() == 0 }
 
-// Close ends the workers. It must not be called during a Run; a Run after it is done by
-// its caller alone.
-func (p *Pool) Close() {
-	if p.threads == 1 || p.closed {
-		return
-	}
-	if !p.busy.CompareAndSwap(false, true) {
-		panic("kernels: Pool.Close during Run")
-	}
-	p.closed = true // and busy for ever: Run finds no workers
-	p.task = nil
-	p.round.Add(1)
+func (p *Pool) wakeAll() {
 	for i := range p.workers {
 		p.workers[i].wake()
 	}
 }
 
-// work is the loop of worker i.
-func (p *Pool) work(i int) {
-	var seen uint32
-	called := func() bool { return p.round.Load() != seen }
-	for {
-		p.workers[i].await(p.spin, called)
-		seen++ // never more than one behind: Run waits for every worker
-		t := p.task
-		if t == nil {
-			return
+// take does the parts of a round that nobody has begun, from part first on.
+func (p *Pool) take(round uint32, first int) {
+	for i := range p.threads {
+		part := (first + i) % p.threads
+		if p.claims[part].round.CompareAndSwap(round-1, round) {
+			p.part(part)
 		}
-		p.part(t, i+1)
 	}
 }
 
-// part does one part on a worker and reports its end.
-func (p *Pool) part(t Task, i int) {
+// part does one part and reports its end. Its claim keeps the round, and so the task, alive.
+func (p *Pool) part(part int) {
 	defer func() {
 		if v := recover(); v != nil {
 			p.failure.CompareAndSwap(nil, &failure{v})
@@ -191,5 +180,33 @@ func (p *Pool) part(t Task, i int) {
 			p.caller.wake()
 		}
 	}()
-	t.Do(i, p.threads)
+	p.task.Do(part, p.threads)
+}
+
+// Close ends the workers. It must not be called during a Run; a Run after it is done by
+// its caller alone.
+func (p *Pool) Close() {
+	if p.threads == 1 || p.closed.Load() {
+		return
+	}
+	if !p.busy.CompareAndSwap(false, true) {
+		panic("kernels: Pool.Close during Run")
+	}
+	p.closed.Store(true) // and busy for ever: Run finds no workers
+	p.round.Add(1)
+	p.wakeAll()
+}
+
+// work is the loop of worker i.
+func (p *Pool) work(i int) {
+	var seen uint32
+	called := func() bool { return p.round.Load() != seen }
+	for {
+		p.workers[i].await(p.spin, called)
+		seen = p.round.Load()
+		if p.closed.Load() {
+			return
+		}
+		p.take(seen, i+1)
+	}
 }
