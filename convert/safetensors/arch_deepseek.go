@@ -84,6 +84,7 @@ func (b *builder) latentAttention(out, x string, layer int, a attention, l laten
 	k = b.onnx("Concat", out+".k_heads", model.Attrs{"axis": model.IntAttr(-1)}, k, b.splitHeads(out+".k_plain_heads", up("k_plain", 0, l.plain), a.heads, l.plain))
 	k = b.cache("k", layer, b.mergeHeads(out+".k", k, total), total)
 	v := b.cache("v", layer, up("v", l.plain, l.value), a.heads*l.value)
+	a.lengths = kvLen
 	y := b.scores(out+".heads", q, k, v, a)
 	return b.linear(out, y, a.prefix+".o_proj", a.width, a.heads*l.value, l.bias, model.ActNone)
 }

@@ -22,10 +22,12 @@ func readGPT(b *builder) (d *decoder, inner int, act string) {
 	c := b.config
 	heads := c.countAny("n_head", "num_attention_heads", "num_heads")
 	d = &decoder{
-		width: c.countAny("n_embd", "hidden_size"), layers: c.countAny("n_layer", "num_hidden_layers", "num_layers"), vocab: c.count("vocab_size"),
-		base: "transformer.", embedding: "wte", layer: "h.%d.", finalNorm: "ln_f", head: "lm_head",
-		preAttention: "ln_1", preMLP: "ln_2", positions: "wpe",
-		norm: norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_epsilon", 1e-5)},
+		stack: stack{
+			width: c.countAny("n_embd", "hidden_size"), layers: c.countAny("n_layer", "num_hidden_layers", "num_layers"),
+			base: "transformer.", layer: "h.%d.", preAttention: "ln_1", preMLP: "ln_2",
+			norm: norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_epsilon", 1e-5)},
+		},
+		vocab: c.count("vocab_size"), embedding: "wte", finalNorm: "ln_f", head: "lm_head", positions: "wpe",
 	}
 	d.context = c.countOr("n_positions", c.countOr("max_position_embeddings", 1024))
 	d.attention = attention{prefix: "attn", heads: heads, kvHeads: heads, headDim: c.headSize(d.width, heads), o: "c_proj", biasQKV: true, biasO: true}

@@ -25,10 +25,13 @@ func buildGPTNeoX(b *builder) int {
 	c := b.config
 	heads := c.count("num_attention_heads")
 	d := &decoder{
-		width: c.count("hidden_size"), layers: c.count("num_hidden_layers"), vocab: c.count("vocab_size"),
-		base: "gpt_neox.", embedding: "embed_in", layer: "layers.%d.", finalNorm: "final_layer_norm", head: "embed_out",
-		preAttention: "input_layernorm", preMLP: "post_attention_layernorm", parallel: c.flag("use_parallel_residual", true),
-		norm: norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_eps", 1e-5)},
+		stack: stack{
+			width: c.count("hidden_size"), layers: c.count("num_hidden_layers"), base: "gpt_neox.", layer: "layers.%d.",
+			preAttention: "input_layernorm", preMLP: "post_attention_layernorm",
+			parallel: c.flag("use_parallel_residual", true),
+			norm:     norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_eps", 1e-5)},
+		},
+		vocab: c.count("vocab_size"), embedding: "embed_in", finalNorm: "final_layer_norm", head: "embed_out",
 	}
 	d.tied(b, false)
 	bias := c.flag("attention_bias", true)
@@ -46,13 +49,14 @@ func buildBloom(b *builder) int {
 	c := b.config
 	heads := c.countAny("n_head", "num_attention_heads")
 	d := &decoder{
-		width: c.countAny("n_embed", "hidden_size"), layers: c.countAny("n_layer", "num_hidden_layers"), vocab: c.count("vocab_size"),
-		context: c.countOr("seq_length", 2048),
-		base:    "transformer.", embedding: "word_embeddings", embeddingNorm: "word_embeddings_layernorm",
-		layer: "h.%d.", finalNorm: "ln_f", head: "lm_head",
-		preAttention: "input_layernorm", preMLP: "post_attention_layernorm",
-		residualFromNorm: c.flag("apply_residual_connection_post_layernorm", false),
-		norm:             norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_epsilon", 1e-5)},
+		stack: stack{
+			width: c.countAny("n_embed", "hidden_size"), layers: c.countAny("n_layer", "num_hidden_layers"),
+			context: c.countOr("seq_length", 2048), base: "transformer.", layer: "h.%d.", preAttention: "input_layernorm",
+			preMLP: "post_attention_layernorm", residualFromNorm: c.flag("apply_residual_connection_post_layernorm", false),
+			norm: norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_epsilon", 1e-5)},
+		},
+		vocab: c.count("vocab_size"), embedding: "word_embeddings", embeddingNorm: "word_embeddings_layernorm",
+		finalNorm: "ln_f", head: "lm_head",
 	}
 	d.tied(b, true)
 	a := &d.attention
@@ -69,9 +73,12 @@ func buildFalcon(b *builder) int {
 	c := b.config
 	heads := c.countAny("num_attention_heads", "n_head")
 	d := &decoder{
-		width: c.count("hidden_size"), layers: c.countAny("num_hidden_layers", "n_layer"), vocab: c.count("vocab_size"),
-		base: "transformer.", embedding: "word_embeddings", layer: "h.%d.", finalNorm: "ln_f", head: "lm_head",
-		preAttention: "input_layernorm", norm: norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_epsilon", 1e-5)},
+		stack: stack{
+			width: c.count("hidden_size"), layers: c.countAny("num_hidden_layers", "n_layer"), base: "transformer.",
+			layer: "h.%d.", preAttention: "input_layernorm",
+			norm: norm{kind: layerNorm, bias: true, eps: c.positive("layer_norm_epsilon", 1e-5)},
+		},
+		vocab: c.count("vocab_size"), embedding: "word_embeddings", finalNorm: "ln_f", head: "lm_head",
 	}
 	d.tied(b, true)
 	grouped, multiQuery, parallel := c.flag("new_decoder_architecture", false), c.flag("multi_query", true), c.flag("parallel_attn", true)
@@ -109,9 +116,12 @@ func buildMPT(b *builder) int {
 	c := b.config
 	heads := c.count("n_heads")
 	d := &decoder{
-		width: c.count("d_model"), layers: c.count("n_layers"), vocab: c.count("vocab_size"), context: c.countOr("max_seq_len", 2048),
-		base: "transformer.", embedding: "wte", layer: "blocks.%d.", finalNorm: "norm_f", head: "lm_head",
-		preAttention: "norm_1", preMLP: "norm_2", norm: norm{kind: layerNorm, eps: c.positive("layer_norm_epsilon", 1e-5)},
+		stack: stack{
+			width: c.count("d_model"), layers: c.count("n_layers"), context: c.countOr("max_seq_len", 2048),
+			base: "transformer.", layer: "blocks.%d.", preAttention: "norm_1", preMLP: "norm_2",
+			norm: norm{kind: layerNorm, eps: c.positive("layer_norm_epsilon", 1e-5)},
+		},
+		vocab: c.count("vocab_size"), embedding: "wte", finalNorm: "norm_f", head: "lm_head",
 	}
 	d.tied(b, true)
 	a := &d.attention
@@ -151,11 +161,14 @@ func buildOPT(b *builder) int {
 	bias := c.flag("enable_bias", true)
 	affine := c.flag("layer_norm_elementwise_affine", true)
 	d := &decoder{
-		width: c.count("hidden_size"), layers: c.count("num_hidden_layers"), vocab: c.count("vocab_size"), context: c.countOr("max_position_embeddings", 2048),
-		base: "model.decoder.", embedding: "embed_tokens", positions: "embed_positions", positionOffset: 2,
-		layer: "layers.%d.", finalNorm: "final_layer_norm", head: "lm_head",
-		preAttention: "self_attn_layer_norm", preMLP: "final_layer_norm", postNorm: !before,
-		norm: norm{kind: layerNorm, bias: true, eps: 1e-5, bare: !affine},
+		stack: stack{
+			width: c.count("hidden_size"), layers: c.count("num_hidden_layers"),
+			context: c.countOr("max_position_embeddings", 2048), base: "model.decoder.", layer: "layers.%d.",
+			preAttention: "self_attn_layer_norm", preMLP: "final_layer_norm", postNorm: !before,
+			norm: norm{kind: layerNorm, bias: true, eps: 1e-5, bare: !affine},
+		},
+		vocab: c.count("vocab_size"), embedding: "embed_tokens", positions: "embed_positions", positionOffset: 2,
+		finalNorm: "final_layer_norm", head: "lm_head",
 	}
 	if !before || c.flag("_remove_final_layer_norm", false) {
 		d.finalNorm = ""

@@ -28,6 +28,6 @@ func buildPhi3(b *builder) int {
 	a := &d.attention
 	a.fused = fusedInOrder("qkv_proj", a.heads*a.headDim, a.kvHeads*a.headDim)
 	a.window = b.config.window("sliding_window", 0)
-	d.gatedFused(b, inner, act)
+	d.gatedFused(b, "mlp.gate_up_proj", "mlp.down_proj", inner, false, act)
 	return d.build(b)
 }

@@ -61,7 +61,7 @@ func readGLM(b *builder) *decoder {
 	d, inner, act := readDecoder(b, llamaDefaults{kvHeads: 2, headDim: 128, context: 131072, eps: 1.5625e-07, rotary: 0.5})
 	d.attention.rope.interleaved = true
 	d.attention.biasQKV = b.config.flag("attention_bias", false)
-	d.gatedFused(b, inner, act)
+	d.gatedFused(b, "mlp.gate_up_proj", "mlp.down_proj", inner, false, act)
 	return d
 }
 

@@ -10,14 +10,15 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// attention describes a layer's self-attention.
+// attention describes a layer's attention.
 type attention struct {
 	prefix         string // of the checkpoint's names: prefix.q_proj and so on
 	width          int    // of the hidden state
 	heads, kvHeads int
 	headDim        int
 	biasQKV, biasO bool
-	o              string  // the output product's name; "" for o_proj
+	unbiasedK      bool    // keys have no bias even with biasQKV
+	q, k, v, o     string  // the products' names; "" for q_proj and so on
 	oTransposed    bool    // it is stored as [in, out]
 	fused          *fused  // nil: q_proj, k_proj and v_proj
 	clip           float64 // if > 0, queries, keys and values are clamped to [-clip, clip]
@@ -29,6 +30,8 @@ type attention struct {
 	softcap   float64 // if > 0, scores become softcap tanh(score/softcap)
 	bias      string  // a value to add to the scores, "" for none
 	sinks     string  // the checkpoint's [heads] scores of a key without a value, "" for none
+	lengths   string  // a value I64 [batch], how many keys there are; "": as many as in the operand
+	allKeys   bool    // a query sees later keys, too
 }
 
 // fused describes one product prefix.name of total outputs for queries, keys and values.
@@ -52,15 +55,38 @@ func fusedPerGroup(name string, heads, kvHeads, headDim int) *fused {
 		k: perHead(stride, group*headDim, headDim), v: perHead(stride, (group+1)*headDim, headDim)}
 }
 
+// named returns the name that is there, or def.
+func named(name, def string) string {
+	if name == "" {
+		return def
+	}
+	return name
+}
+
+// project adds the product that makes queries, keys or values, each of which lie in heads of x's last axis of n elements.
+func (b *builder) project(out, x, name string, a attention, heads int, bias bool) string {
+	return b.linear(out, x, a.prefix+"."+name, heads*a.headDim, a.width, bias, model.ActNone)
+}
+
+// queries, keys and values add the products of an attention that are not fused.
+func (b *builder) queries(out, x string, a attention) string {
+	return b.project(out+".q", x, named(a.q, "q_proj"), a, a.heads, a.biasQKV)
+}
+
+func (b *builder) keys(out, x string, a attention) string {
+	return b.project(out+".k", x, named(a.k, "k_proj"), a, a.kvHeads, a.biasQKV && !a.unbiasedK)
+}
+
+func (b *builder) values(out, x string, a attention) string {
+	return b.project(out+".v", x, named(a.v, "v_proj"), a, a.kvHeads, a.biasQKV)
+}
+
 // projections adds the products that make queries, keys and values.
 func (b *builder) projections(out, x string, a attention) (q, k, v string) {
 	qWidth, kvWidth := a.heads*a.headDim, a.kvHeads*a.headDim
 	f := a.fused
 	if f == nil {
-		q = b.linear(out+".q", x, a.prefix+".q_proj", qWidth, a.width, a.biasQKV, model.ActNone)
-		k = b.linear(out+".k", x, a.prefix+".k_proj", kvWidth, a.width, a.biasQKV, model.ActNone)
-		v = b.linear(out+".v", x, a.prefix+".v_proj", kvWidth, a.width, a.biasQKV, model.ActNone)
-		return q, k, v
+		return b.queries(out, x, a), b.keys(out, x, a), b.values(out, x, a)
 	}
 	part := func(name string, n int, at func(int) int) string {
 		w := rowsOf(f.total, n, a.width, at)
@@ -75,7 +101,22 @@ func (b *builder) projections(out, x string, a attention) (q, k, v string) {
 // attention adds causal self-attention with a cache of keys and values, cache_k.<layer> and
 // cache_v.<layer> F32 [batch, ctx, kvHeads*headDim]. Keys go into the cache after their rotation.
 func (b *builder) attention(out, x string, layer int, a attention) string {
-	q, k, v := b.projections(out, x, a)
+	q, k, v := b.operands(out, x, a)
+	k = b.cache("k", layer, k, a.kvHeads*a.headDim)
+	v = b.cache("v", layer, v, a.kvHeads*a.headDim)
+	a.lengths = kvLen
+	return b.attended(out, q, k, v, a)
+}
+
+// uncached adds self-attention over the tokens of a pass alone.
+func (b *builder) uncached(out, x string, _ int, a attention) string {
+	q, k, v := b.operands(out, x, a)
+	return b.attended(out, q, k, v, a)
+}
+
+// operands adds queries, keys and values as they go into the scores.
+func (b *builder) operands(out, x string, a attention) (q, k, v string) {
+	q, k, v = b.projections(out, x, a)
 	if a.clip > 0 {
 		q, k, v = b.clip(out+".q_clipped", q, a.clip), b.clip(out+".k_clipped", k, a.clip), b.clip(out+".v_clipped", v, a.clip)
 	}
@@ -86,22 +127,25 @@ func (b *builder) attention(out, x string, layer int, a attention) string {
 		q = b.rotate(out+".q_rotated", q, a.rope, a.heads)
 		k = b.rotate(out+".k_rotated", k, a.rope, a.kvHeads)
 	}
-	k = b.cache("k", layer, k, a.kvHeads*a.headDim)
-	v = b.cache("v", layer, v, a.kvHeads*a.headDim)
-	y := b.scores(out+".heads", q, k, v, a)
-	if a.o == "" {
-		a.o = "o_proj"
-	}
-	qWidth := a.heads * a.headDim
-	if a.oTransposed {
-		return b.linearView(out, y, a.prefix+"."+a.o, "t", columnsOf(a.width, a.width, qWidth, from(0)), a.biasO, from(0), model.ActNone)
-	}
-	return b.linear(out, y, a.prefix+"."+a.o, a.width, qWidth, a.biasO, model.ActNone)
+	return q, k, v
 }
 
-// scores adds the attention of the queries to the caches.
+// attended adds the attention of queries to keys and values, and the product behind it.
+func (b *builder) attended(out, q, k, v string, a attention) string {
+	y := b.scores(out+".heads", q, k, v, a)
+	o, qWidth := a.prefix+"."+named(a.o, "o_proj"), a.heads*a.headDim
+	if a.oTransposed {
+		return b.linearView(out, y, o, "t", columnsOf(a.width, a.width, qWidth, from(0)), a.biasO, from(0), model.ActNone)
+	}
+	return b.linear(out, y, o, a.width, qWidth, a.biasO, model.ActNone)
+}
+
+// scores adds the attention of the queries to keys and values.
 func (b *builder) scores(out, q, k, v string, a attention) string {
-	attrs := model.Attrs{"q_num_heads": model.IntAttr(int64(a.heads)), "kv_num_heads": model.IntAttr(int64(a.kvHeads)), "is_causal": model.IntAttr(1)}
+	attrs := model.Attrs{"q_num_heads": model.IntAttr(int64(a.heads)), "kv_num_heads": model.IntAttr(int64(a.kvHeads))}
+	if !a.allKeys {
+		attrs["is_causal"] = model.IntAttr(1)
+	}
 	if a.window > 0 {
 		attrs["local_window_size"] = model.IntAttr(int64(a.window))
 	}
@@ -111,9 +155,12 @@ func (b *builder) scores(out, q, k, v string, a attention) string {
 	if a.softcap != 0 {
 		attrs["softcap"] = model.FloatAttr(float32(a.softcap))
 	}
-	in := []string{q, k, v, a.bias, "", "", kvLen}
+	in := []string{q, k, v, a.bias, "", "", a.lengths}
 	if a.sinks != "" {
 		in = append(in, b.vector(a.sinks, a.heads))
+	}
+	for in[len(in)-1] == "" {
+		in = in[:len(in)-1]
 	}
 	return b.onnx("Attention", out, attrs, in...)
 }
