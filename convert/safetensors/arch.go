@@ -18,7 +18,7 @@ type architecture struct {
 	class     string // the class in "architectures"
 	name      string // what Meta.Architecture says
 	models    string // some that are of it, for docs/architectures.md
-	// build adds the graph of a language model to b, and returns the size of its context.
+	// build adds the graph to b, sets b.task where it is no language model's, and returns the size of its context in tokens.
 	build func(b *builder) (contextLength int)
 }
 
@@ -71,10 +71,12 @@ type builder struct {
 	failed   error // the first weight with a value that is no number
 	params   int64
 	warnings []string
+	// plainNorms is that of Source.
+	plainNorms bool
 }
 
 func newBuilder(c *config, w *checkpoint) *builder {
-	return &builder{config: c, weights: w, graph: &model.Graph{Init: map[string]*tensor.Tensor{}}}
+	return &builder{config: c, weights: w, graph: &model.Graph{Init: map[string]*tensor.Tensor{}}, made: map[string]bool{}, task: model.TaskLM}
 }
 
 // err returns what was found wrong with the weights.

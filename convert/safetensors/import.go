@@ -91,24 +91,23 @@ func Import(ctx context.Context, dir string, o Options) (*model.Model, *Report, 
 	return m, r, nil
 }
 
-// build makes the model.
-func (r *Report) build(ctx context.Context, dir string, arch architecture, c *config, o Options) (*model.Model, error) {
-	b := newBuilder(c, r.weights)
-	length := arch.build(b)
+// lower makes the graph and what it tells of the model. Errors name the path of the config, or that of the weights.
+func (r *Report) lower(b *builder, arch architecture, configPath, weightPath string) (*model.Model, error) {
+	c, length := b.config, arch.build(b)
 	vocab := c.count("vocab_size")
 	m := &model.Model{Graph: b.graph, Assets: map[string][]byte{}}
 	m.Meta.LM = &model.LMInfo{VocabSize: vocab, ContextLength: length, BOS: c.ids("bos_token_id", vocab), EOS: c.ids("eos_token_id", vocab)}
 	if err := c.err(); err != nil {
-		return nil, fault.InFile(err, filepath.Join(dir, "config.json"))
+		return nil, fault.InFile(err, configPath)
 	}
 	if err := b.err(); err != nil {
-		return nil, fault.InFile(err, dir)
+		return nil, fault.InFile(err, weightPath)
 	}
 	if err := b.graph.Check(); err != nil {
 		return nil, err
 	}
 	if err := b.graph.Infer(); err != nil {
-		return nil, fault.InFile(fault.Formatf("", "%v", err), filepath.Join(dir, "config.json"))
+		return nil, fault.InFile(fault.Formatf("", "%v", err), configPath)
 	}
 	r.Warnings = append(r.Warnings, b.warnings...)
 	r.Parameters, r.Nodes = b.params, len(b.graph.Nodes)
@@ -121,13 +120,22 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 	if len(r.Unused) > 0 {
 		r.warn("%d tensors are not used by %s: %s", len(r.Unused), arch.name, some(r.Unused))
 	}
+	m.Meta.Architecture, m.Meta.Task, m.Meta.Parameters = arch.name, model.TaskLM, b.params
+	return m, nil
+}
+
+// build makes the model.
+func (r *Report) build(ctx context.Context, dir string, arch architecture, c *config, o Options) (*model.Model, error) {
+	m, err := r.lower(newBuilder(c, r.weights), arch, filepath.Join(dir, "config.json"), dir)
+	if err != nil {
+		return nil, err
+	}
 	m.Meta.Name = o.Name
 	if m.Meta.Name == "" {
 		if abs, err := filepath.Abs(dir); err == nil {
 			m.Meta.Name = filepath.Base(abs)
 		}
 	}
-	m.Meta.Architecture, m.Meta.Task, m.Meta.Parameters = arch.name, model.TaskLM, b.params
 	m.Meta.License = readLicense(dir, c)
 	if err := r.addGeneration(dir, m.Meta.LM); err != nil {
 		return nil, err
@@ -196,7 +204,21 @@ func (r *Report) addTokenizer(dir string, m *model.Model) error {
 	case err != nil:
 		return err
 	}
-	path := filepath.Join(dir, "tokenizer.json")
+	if err := r.takeTokenizer(m, data, filepath.Join(dir, "tokenizer.json")); err != nil {
+		return err
+	}
+	template, err := readChatTemplate(dir)
+	if err != nil {
+		return err
+	}
+	if template != "" {
+		m.Assets[model.AssetChatTemplate] = []byte(template)
+	}
+	return nil
+}
+
+// takeTokenizer adds a tokenizer.json, with a record of how it encodes.
+func (r *Report) takeTokenizer(m *model.Model, data []byte, path string) error {
 	t, err := tokenizer.Parse(data)
 	if err != nil {
 		return fault.InFile(err, path)
@@ -210,13 +232,6 @@ func (r *Report) addTokenizer(dir string, m *model.Model) error {
 	}
 	m.Assets[model.AssetTokenizer] = data
 	m.Assets[model.AssetTokenGolden] = golden
-	template, err := readChatTemplate(dir)
-	if err != nil {
-		return err
-	}
-	if template != "" {
-		m.Assets[model.AssetChatTemplate] = []byte(template)
-	}
 	return nil
 }
 

@@ -28,7 +28,7 @@ func (b *builder) norm(out, x, prefix string, n int, k norm) string {
 	switch {
 	case k.bare:
 		in = []string{x, b.ones(n)}
-	case k.add != 0:
+	case k.add != 0 && !b.plainNorms:
 		in = []string{x, b.vectorView(prefix+".scale", prefix+".weight", []int{n}, n, from(0), k.add)}
 	default:
 		in = []string{x, b.vector(prefix+".weight", n)}

@@ -43,6 +43,9 @@ type weightFile struct {
 type weight struct {
 	Entry
 	file *weightFile
+	// read makes rows of weights that do not lie in the file as they are, and transposed says how, as in Tensor.
+	read       func(dst []byte, first int) error
+	transposed bool
 }
 
 // openCheckpoint maps the weights of a folder.
@@ -159,7 +162,7 @@ func (c *checkpoint) add(path string) error {
 		if other, ok := c.tensors[e.Name]; ok {
 			return fault.InFile(fault.Formatf("tensor "+e.Name, "it is in %s, too", filepath.Base(other.file.path)), path)
 		}
-		c.tensors[e.Name] = weight{e, f}
+		c.tensors[e.Name] = weight{Entry: e, file: f}
 		c.unused[e.Name] = true
 	}
 	return nil

@@ -145,6 +145,9 @@ func (b *builder) product(out, act string, in ...string) string {
 // panelsOf is panels for a view of the tensor.
 func (w weight) panelsOf(v view) *tensor.Tensor {
 	return tensor.Deferred(w.DType, []int{v.n, v.k}, tensor.Panel16, nil, func(dst []byte) error {
+		if w.read != nil {
+			return w.readView(dst, v)
+		}
 		src, size := w.bytes(), w.DType.Size()
 		lo, hi := v.span()
 		defer w.file.mapping.Advise(tensor.AdviceDontNeed, w.Offset+lo*size, (hi-lo)*size)
@@ -159,11 +162,7 @@ func (w weight) panelsOf(v view) *tensor.Tensor {
 				}
 			}
 		}
-		if w.DType == tensor.F32 {
-			packView(dst, src, v, kernels.PackPanel16)
-		} else {
-			packView(dst, src, v, kernels.PackPanel16U16)
-		}
+		w.packView(dst, src, v)
 		return nil
 	})
 }

@@ -23,6 +23,9 @@ func (w weight) done() {
 // panels returns the matrix [n, k] in panels of 16 rows, in the file's element type. It is packed
 // when it is asked for, panel by panel out of the map, and checked for NaN and Inf on the way.
 func (w weight) panels() *tensor.Tensor {
+	if w.read != nil {
+		return w.panelsOf(rowsOf(w.Shape[0], w.Shape[0], w.Shape[1], from(0)))
+	}
 	return tensor.Deferred(w.DType, w.Shape, tensor.Panel16, nil, func(dst []byte) error {
 		defer w.done()
 		src := w.bytes()
@@ -74,7 +77,10 @@ func viewOf[T float32 | uint16](b []byte) ([]T, bool) {
 // vector returns the elements as F32 in row-major order.
 func (w weight) vector() (*tensor.Tensor, error) {
 	defer w.done()
-	src := w.bytes()
+	src, err := w.load()
+	if err != nil {
+		return nil, err
+	}
 	if err := w.finite(src); err != nil {
 		return nil, err
 	}
@@ -113,7 +119,11 @@ func (w weight) finiteFrom(src []byte, lo, hi int) error {
 	for i := lo*size + size - 2; i < hi*size; i += size {
 		if v := uint16(src[i]) | uint16(src[i+1])<<8; v&exponent == exponent {
 			at := i - (size - 2)
-			return &fault.Format{File: w.file.path, Offset: int64(w.Offset + at), Where: "tensor " + w.Name,
+			offset := int64(w.Offset + at)
+			if w.read != nil {
+				offset = int64(w.Offset) // the element has no place of its own
+			}
+			return &fault.Format{File: w.file.path, Offset: offset, Where: "tensor " + w.Name,
 				Why: fmt.Sprintf("element %d is NaN or infinite", at/size), Next: "the checkpoint is damaged or its training diverged; get another"}
 		}
 	}
