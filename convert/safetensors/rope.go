@@ -99,13 +99,17 @@ func (r *rope) scaleBy(s *config, lnTheta float64, context int) int {
 	if kind == "default" {
 		return context
 	}
-	known := map[string]bool{"linear": true, "dynamic": true, "yarn": true, "llama3": true, "longrope": true, "su": true}
+	known := map[string]bool{"linear": true, "dynamic": true, "yarn": true, "llama3": true, "longrope": true, "su": true, "factors": true}
 	if !known[kind] {
 		s.unsupported("rope type "+kind, "default, linear, dynamic, yarn, llama3 and longrope are known")
 		return context
 	}
 	if kind == "longrope" || kind == "su" { // the second is its first name
 		r.longrope(s, context)
+		return context
+	}
+	if kind == "factors" { // of GGUF files, which have computed what llama3 describes
+		r.frequency = r.divided(s, "factors")
 		return context
 	}
 	s.need("factor")
@@ -192,24 +196,6 @@ func yarnScale(factor, m float64) float64 {
 // longrope divides each frequency by a factor of its own, of which there are two lists, and scales cosine and sine by
 // sqrt(1 + ln(context/original) / ln(original)).
 func (r *rope) longrope(s *config, context int) {
-	divide := func(key string) []float64 {
-		s.need(key)
-		var factors []float64
-		s.get(key, &factors, "a list of numbers")
-		out := append([]float64(nil), r.frequency...)
-		if len(factors) != len(out) {
-			s.wrong = append(s.wrong, fmt.Sprintf("%s has %d elements, want %d", key, len(factors), len(out)))
-			return out
-		}
-		for i, f := range factors {
-			if !(f > 0) {
-				s.wrong = append(s.wrong, key+" has an element that is not above 0")
-				return out
-			}
-			out[i] /= f
-		}
-		return out
-	}
 	original := s.countOr("original_max_position_embeddings", context)
 	factor := s.positive("factor", 1)
 	if _, ok := s.raw("original_max_position_embeddings"); ok {
@@ -221,8 +207,28 @@ func (r *rope) longrope(s *config, context int) {
 	if _, ok := s.raw("attention_factor"); ok {
 		r.scale = s.positive("attention_factor", 1)
 	}
-	r.long = &longRope{divide("long_factor"), original}
-	r.frequency = divide("short_factor")
+	r.long = &longRope{r.divided(s, "long_factor"), original}
+	r.frequency = r.divided(s, "short_factor")
+}
+
+// divided returns the frequencies, each divided by a factor of its own.
+func (r *rope) divided(s *config, key string) []float64 {
+	s.need(key)
+	var factors []float64
+	s.get(key, &factors, "a list of numbers")
+	out := append([]float64(nil), r.frequency...)
+	if len(factors) != len(out) {
+		s.wrong = append(s.wrong, fmt.Sprintf("%s has %d elements, want %d", key, len(factors), len(out)))
+		return out
+	}
+	for i, f := range factors {
+		if !(f > 0) {
+			s.wrong = append(s.wrong, key+" has an element that is not above 0")
+			return out
+		}
+		out[i] /= f
+	}
+	return out
 }
 
 // orDefault reads a number for which 0 and null mean the default.
