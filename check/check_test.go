@@ -179,7 +179,8 @@ func TestGoldenFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := golden{Kind: "causal", InputIDs: [][]int32{ids}, OutputStd: 2}
-	base.Logits.Values = append(base.Logits.Values, logits...)
+	base.Output.Name = "logits"
+	base.Output.Values = append(base.Output.Values, logits...)
 	next, sampler := logits[2*lm.VocabSize():], &runtime.Sampler{}
 	var tokens []int32
 	for range 3 {
@@ -197,13 +198,13 @@ func TestGoldenFolder(t *testing.T) {
 		detail string
 	}{
 		{"as it is", func(*golden) {}, Pass, "greedy tokens equal"},
-		{"a logit off by more than 1e-4 deviations", func(g *golden) { g.Logits.Values[5000] += 3e-4 }, Fail, "logit 904 of position 1"},
-		{"a logit off by less", func(g *golden) { g.Logits.Values[5000] += 1e-4 }, Pass, ""},
+		{"a logit off by more than 1e-4 deviations", func(g *golden) { g.Output.Values[5000] += 3e-4 }, Fail, "value 5000 of logits"},
+		{"a logit off by less", func(g *golden) { g.Output.Values[5000] += 1e-4 }, Pass, ""},
 		{"another token", func(g *golden) { g.Greedy = [][]int32{{tokens[0], tokens[1] + 1}} }, Fail, "greedy token 1"},
-		{"a row too many", func(g *golden) { g.Logits.Values = append(g.Logits.Values, 0) }, Fail, "the model gives"},
-		{"a row too few", func(g *golden) { g.Logits.Values = g.Logits.Values[:lm.VocabSize()] }, Fail, "golden.json holds"},
-		{"no prompt", func(g *golden) { g.InputIDs, g.Logits.Values = nil, nil }, Fail, "is missing"},
-		{"another kind", func(g *golden) { g.Kind = "seq2seq" }, Unsupported, "seq2seq"},
+		{"a row too many", func(g *golden) { g.Output.Values = append(g.Output.Values, 0) }, Fail, "the model gives"},
+		{"a row too few", func(g *golden) { g.Output.Values = g.Output.Values[:lm.VocabSize()] }, Fail, "golden.json holds"},
+		{"no prompt", func(g *golden) { g.InputIDs, g.Output.Values = nil, nil }, Fail, "is missing"},
+		{"another kind", func(g *golden) { g.Kind = "diffusion" }, Unsupported, "diffusion"},
 	} {
 		dir := t.TempDir()
 		for _, name := range []string{"config.json", "model.safetensors", "tokenizer.json"} {
@@ -214,7 +215,7 @@ func TestGoldenFolder(t *testing.T) {
 			write(t, filepath.Join(dir, name), b)
 		}
 		g := base
-		g.Logits.Values = append([]float32(nil), base.Logits.Values...)
+		g.Output.Values = append([]float32(nil), base.Output.Values...)
 		c.change(&g)
 		b, err := json.Marshal(g)
 		if err != nil {

@@ -43,6 +43,8 @@ type Meta struct {
 	Source       Source  `json:"source"`
 	Parameters   int64   `json:"parameters"` // weights in the source, tied ones once
 	LM           *LMInfo `json:"lm,omitempty"`
+	// Text is there for models that take texts and are no language models.
+	Text *TextInfo `json:"text,omitempty"`
 	// Steps is the history: convert first, then every verb that made a new file.
 	Steps []Step `json:"steps"`
 }
@@ -56,6 +58,10 @@ const (
 	TaskLM       Task = "lm"       // a causal language model
 	TaskClassify Task = "classify" // an image in, one score a class out
 	TaskDetect   Task = "detect"   // an image in, boxes out
+	TaskEmbed    Task = "embed"    // a text in, a vector out
+	TaskSeq2Seq  Task = "seq2seq"  // an encoder's input, a text or sound, in, a text out
+	// TaskTextClassify is a text in, one score a class out.
+	TaskTextClassify Task = "classify-text"
 )
 
 // Source says where a model came from.
@@ -77,6 +83,23 @@ type LMInfo struct {
 	ContextLength int   `json:"context_length"`
 	BOS           []int `json:"bos,omitempty"`
 	EOS           []int `json:"eos,omitempty"`
+	// Start is what the decoder of an encoder-decoder begins with.
+	Start []int `json:"start,omitempty"`
+}
+
+// TextInfo holds what an encoder of texts needs beside the graph.
+type TextInfo struct {
+	VocabSize int `json:"vocab_size"`
+	// MaxTokens is how many tokens a text may have, special ones included.
+	MaxTokens int `json:"max_tokens"`
+	// How sentence_embedding is made of the tokens' vectors, as sentence-transformers names it: "mean", "cls", "max",
+	// "lasttoken", "mean_sqrt_len", "weightedmean", several with "+" between. Normalized ones have the length 1.
+	Pooling    string `json:"pooling,omitempty"`
+	Dimensions int    `json:"dimensions,omitempty"`
+	Normalized bool   `json:"normalized,omitempty"`
+	// Prompts go before a text, by the name of their purpose; DefaultPrompt names the one for texts without any.
+	Prompts       map[string]string `json:"prompts,omitempty"`
+	DefaultPrompt string            `json:"default_prompt,omitempty"`
 }
 
 // Step is one verb's entry in a model's history. It holds no times and no paths of a machine.
@@ -97,6 +120,11 @@ func (m *Model) Clone() *Model {
 	if m.Meta.LM != nil {
 		lm := *m.Meta.LM
 		c.Meta.LM = &lm
+	}
+	if m.Meta.Text != nil {
+		text := *m.Meta.Text
+		text.Prompts = maps.Clone(text.Prompts)
+		c.Meta.Text = &text
 	}
 	return &c
 }

@@ -73,6 +73,12 @@ type builder struct {
 	warnings []string
 	// plainNorms is that of Source.
 	plainNorms bool
+	made       map[string]bool // values that several parts ask for
+	// What the model is for, the names of its classes, how it makes vectors of texts, and how it sees images.
+	task       model.Task
+	labels     []string
+	sentence   *sentence
+	preprocess map[string]any
 }
 
 func newBuilder(c *config, w *checkpoint) *builder {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -13,6 +14,9 @@ import (
 
 // maxCount caps every count in a config.json: layers, heads, widths, vocabulary.
 const maxCount = 1 << 24
+
+// maxLabels caps the classes of a head.
+const maxLabels = 1 << 20
 
 // maxHeadDim caps the size of an attention head; real ones stay below 1024.
 const maxHeadDim = 1 << 14
@@ -218,4 +222,32 @@ func (c *config) merge(name string, s *config) {
 // failed reports whether anything was found wrong so far.
 func (c *config) failed() bool {
 	return len(c.missing)+len(c.wrong)+len(c.gaps) > 0
+}
+
+// labels returns the names of the classes: those of id2label, or as many as num_labels says, or 2.
+func (c *config) labels() []string {
+	names := map[string]string{}
+	n := c.countOr("num_labels", 2)
+	if c.get("id2label", &names, "an object of texts") {
+		n = len(names)
+	}
+	if n < 1 || n > maxLabels {
+		c.wrong = append(c.wrong, fmt.Sprintf("%d labels are not between 1 and %d", n, maxLabels))
+		n = 1
+	}
+	out := make([]string, n)
+	for i := range out {
+		if out[i] = strings.Map(printable, names[strconv.Itoa(i)]); out[i] == "" {
+			out[i] = fmt.Sprintf("LABEL_%d", i)
+		}
+	}
+	return out
+}
+
+// printable makes a blank of what would break a line.
+func printable(r rune) rune {
+	if r < ' ' {
+		return ' '
+	}
+	return r
 }

@@ -94,9 +94,18 @@ func Import(ctx context.Context, dir string, o Options) (*model.Model, *Report, 
 // lower makes the graph and what it tells of the model. Errors name the path of the config, or that of the weights.
 func (r *Report) lower(b *builder, arch architecture, configPath, weightPath string) (*model.Model, error) {
 	c, length := b.config, arch.build(b)
-	vocab := c.count("vocab_size")
 	m := &model.Model{Graph: b.graph, Assets: map[string][]byte{}}
-	m.Meta.LM = &model.LMInfo{VocabSize: vocab, ContextLength: length, BOS: c.ids("bos_token_id", vocab), EOS: c.ids("eos_token_id", vocab)}
+	if _, ok := c.raw("vocab_size"); ok || b.task == model.TaskLM {
+		vocab := c.count("vocab_size")
+		if b.task == model.TaskLM || b.task == model.TaskSeq2Seq {
+			m.Meta.LM = &model.LMInfo{VocabSize: vocab, ContextLength: length, BOS: c.ids("bos_token_id", vocab), EOS: c.ids("eos_token_id", vocab)}
+		} else {
+			m.Meta.Text = b.textInfo(vocab, length)
+		}
+	}
+	if len(b.labels) > 0 {
+		m.Assets[model.AssetLabels] = []byte(strings.Join(b.labels, "\n") + "\n")
+	}
 	if err := c.err(); err != nil {
 		return nil, fault.InFile(err, configPath)
 	}
@@ -120,13 +129,29 @@ func (r *Report) lower(b *builder, arch architecture, configPath, weightPath str
 	if len(r.Unused) > 0 {
 		r.warn("%d tensors are not used by %s: %s", len(r.Unused), arch.name, some(r.Unused))
 	}
-	m.Meta.Architecture, m.Meta.Task, m.Meta.Parameters = arch.name, model.TaskLM, b.params
+	m.Meta.Architecture, m.Meta.Task, m.Meta.Parameters = arch.name, b.task, b.params
 	return m, nil
+}
+
+// vocabSize returns how many tokens a model knows, 0 if it takes none.
+func vocabSize(m *model.Model) int {
+	switch {
+	case m.Meta.LM != nil:
+		return m.Meta.LM.VocabSize
+	case m.Meta.Text != nil:
+		return m.Meta.Text.VocabSize
+	}
+	return 0
 }
 
 // build makes the model.
 func (r *Report) build(ctx context.Context, dir string, arch architecture, c *config, o Options) (*model.Model, error) {
-	m, err := r.lower(newBuilder(c, r.weights), arch, filepath.Join(dir, "config.json"), dir)
+	b := newBuilder(c, r.weights)
+	var err error
+	if b.sentence, err = readSentence(dir, r.weights); err != nil {
+		return nil, err
+	}
+	m, err := r.lower(b, arch, filepath.Join(dir, "config.json"), dir)
 	if err != nil {
 		return nil, err
 	}
@@ -137,11 +162,15 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 		}
 	}
 	m.Meta.License = readLicense(dir, c)
-	if err := r.addGeneration(dir, m.Meta.LM); err != nil {
-		return nil, err
+	if m.Meta.LM != nil {
+		if err := r.addGeneration(dir, m.Meta.LM); err != nil {
+			return nil, err
+		}
 	}
-	if err := r.addTokenizer(dir, m); err != nil {
-		return nil, err
+	if vocabSize(m) > 0 {
+		if err := r.addTokenizer(dir, m); err != nil {
+			return nil, err
+		}
 	}
 	files, err := r.weights.sources(ctx)
 	if err != nil {
@@ -157,7 +186,8 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 // isBuffer reports whether a tensor is no weight but something that old checkpoints were saved with: causal masks, and frequencies
 // that the config gives as well.
 func isBuffer(name string) bool {
-	for _, suffix := range []string{".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"} {
+	for _, suffix := range []string{".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq",
+		"embeddings.position_ids"} {
 		if strings.HasSuffix(name, suffix) {
 			return true
 		}
@@ -227,8 +257,8 @@ func (r *Report) takeTokenizer(m *model.Model, data []byte, path string) error {
 	if err := t.Err(); err != nil {
 		return fault.InFile(err, path)
 	}
-	if t.VocabSize() > m.Meta.LM.VocabSize {
-		r.warn("the tokenizer has %d tokens, but the model only %d", t.VocabSize(), m.Meta.LM.VocabSize)
+	if vocab := vocabSize(m); t.VocabSize() > vocab {
+		r.warn("the tokenizer has %d tokens, but the model only %d", t.VocabSize(), vocab)
 	}
 	m.Assets[model.AssetTokenizer] = data
 	m.Assets[model.AssetTokenGolden] = golden

@@ -25,19 +25,23 @@ type norm struct {
 // norm adds a normalization of x, whose last axis has n elements, with the checkpoint's prefix.weight and prefix.bias.
 func (b *builder) norm(out, x, prefix string, n int, k norm) string {
 	var in []string
+	weight, bias := prefix+".weight", prefix+".bias"
+	if !k.bare && !b.has(weight) && b.has(prefix+".gamma") { // the names of the first BERTs
+		weight, bias = prefix+".gamma", prefix+".beta"
+	}
 	switch {
 	case k.bare:
 		in = []string{x, b.ones(n)}
 	case k.add != 0 && !b.plainNorms:
-		in = []string{x, b.vectorView(prefix+".scale", prefix+".weight", []int{n}, n, from(0), k.add)}
+		in = []string{x, b.vectorView(prefix+".scale", weight, []int{n}, n, from(0), k.add)}
 	default:
-		in = []string{x, b.vector(prefix+".weight", n)}
+		in = []string{x, b.vector(weight, n)}
 	}
 	op := "RMSNormalization"
 	if k.kind == layerNorm {
 		op = "LayerNormalization"
 		if k.bias {
-			in = append(in, b.vector(prefix+".bias", n))
+			in = append(in, b.vector(bias, n))
 		}
 	}
 	return b.onnx(op, out, model.Attrs{"axis": model.IntAttr(-1), "epsilon": model.FloatAttr(float32(k.eps))}, in...)

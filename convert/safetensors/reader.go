@@ -56,7 +56,7 @@ func openCheckpoint(dir string) (*checkpoint, []string, error) {
 	}
 	c := &checkpoint{tensors: map[string]weight{}, unused: map[string]bool{}}
 	for _, name := range names {
-		if err := c.add(filepath.Join(dir, name)); err != nil {
+		if err := c.add(filepath.Join(dir, name), ""); err != nil {
 			c.close()
 			return nil, nil, err
 		}
@@ -146,8 +146,8 @@ func readIndex(data []byte) (map[string]string, error) {
 	return index.WeightMap, nil
 }
 
-// add maps one file and takes its tensors in.
-func (c *checkpoint) add(path string) error {
+// add maps one file and takes its tensors in, with prefix before their names.
+func (c *checkpoint) add(path, prefix string) error {
 	mapping, err := tensor.Map(path)
 	if err != nil {
 		return err
@@ -159,6 +159,7 @@ func (c *checkpoint) add(path string) error {
 		return fault.InFile(err, path)
 	}
 	for _, e := range entries {
+		e.Name = prefix + e.Name
 		if other, ok := c.tensors[e.Name]; ok {
 			return fault.InFile(fault.Formatf("tensor "+e.Name, "it is in %s, too", filepath.Base(other.file.path)), path)
 		}
