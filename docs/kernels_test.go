@@ -11,7 +11,7 @@ import (
 
 var (
 	textSymbol = regexp.MustCompile(`(?m)^TEXT ·(\w+)\(SB\)`)
-	isaSuffix  = regexp.MustCompile(`^(\w+?)(AVX512|AVX2|AVXVNNI|AVX|NEON|DotProd|I8MM)$`)
+	isaSuffix  = regexp.MustCompile(`^(\w+?)(AVX512|VBMI|AVX2|AVXVNNI|AVX|NEON|DotProd|I8MM)$`)
 	rowCount   = regexp.MustCompile(`^gemm\d+$`)
 )
 

@@ -5,34 +5,8 @@ package kernels
 // tileRows is the number of rows that a tile kernel computes in one go.
 const tileRows = 6
 
-// gemvArgs is what the routines read that walk panels: count panels of panelBytes, groups groups each.
-type gemvArgs struct {
-	dst        *float32 // gemv: PanelRows outputs per panel
-	panel      *byte
-	acts       *actBlock // gemv: one row
-	lut        *panelLUT
-	count      int
-	panelBytes int
-	codes      int // offset of the codes in a panel
-	groups     int
-	levels     *byte // expand: as tileArgs.levels
-	scales     *byte // expand: as tileArgs.scales
-}
-
 //go:noescape
 func quantizeActsAVX2(dst *actBlock, x *float32, groups int)
-
-//go:noescape
-func gemvD8AVX512(args *gemvArgs)
-
-//go:noescape
-func gemvD4AVX512(args *gemvArgs)
-
-//go:noescape
-func gemvD3AVX512(args *gemvArgs)
-
-//go:noescape
-func gemvD2AVX512(args *gemvArgs)
 
 //go:noescape
 func expandScalesAVX512(args *gemvArgs)
@@ -48,18 +22,6 @@ func expandD2AVX512(args *gemvArgs)
 
 //go:noescape
 func dotTileAVX512(args *tileArgs)
-
-//go:noescape
-func gemvD8AVX2(args *gemvArgs)
-
-//go:noescape
-func gemvD4AVX2(args *gemvArgs)
-
-//go:noescape
-func gemvD3AVX2(args *gemvArgs)
-
-//go:noescape
-func gemvD2AVX2(args *gemvArgs)
 
 //go:noescape
 func expandScalesAVX2(args *gemvArgs)
@@ -84,38 +46,6 @@ func quantizeActsSIMD(dst []actBlock, x []float32) int {
 	_ = dst[groups-1]
 	quantizeActsAVX2(&dst[0], &x[0], groups)
 	return groups
-}
-
-// panelsDot multiplies n whole panels from panel p on with one row of activations.
-func (m *MatMul) panelsDot(dst []float32, p, n int, acts []actBlock) {
-	_, _, _ = dst[n*PanelRows-1], acts[m.groups-1], m.w.Data[(p+n)*m.panelBytes-1]
-	args := gemvArgs{
-		dst: &dst[0], panel: &m.w.Data[p*m.panelBytes], acts: &acts[0], lut: &m.lut,
-		count: n, panelBytes: m.panelBytes, codes: CodesOffset(m.w.K), groups: m.groups,
-	}
-	if useAVX512 {
-		switch m.format {
-		case D8:
-			gemvD8AVX512(&args)
-		case D4:
-			gemvD4AVX512(&args)
-		case D3:
-			gemvD3AVX512(&args)
-		case D2:
-			gemvD2AVX512(&args)
-		}
-		return
-	}
-	switch m.format {
-	case D8:
-		gemvD8AVX2(&args)
-	case D4:
-		gemvD4AVX2(&args)
-	case D3:
-		gemvD3AVX2(&args)
-	case D2:
-		gemvD2AVX2(&args)
-	}
 }
 
 // expand prepares panel p for the tile kernels; levels stays as it is for D8.

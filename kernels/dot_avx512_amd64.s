@@ -10,7 +10,7 @@
 
 #define CONSTD(x, z) MOVL $x, BX; VPBROADCASTD BX, z
 
-// What all routines that walk a panel keep in registers.
+// What the routines that expand a panel keep in registers.
 //	SI panel, R9 offset of codes, R10 groups
 //	Z31 levels, Z29 offset, Z28 shifted offset, Z27 TableBit, Z26 MaxScale
 #define PANELSETUP \
@@ -33,97 +33,6 @@
 	VCVTDQ2PS Z1, Z1 \
 	VPBLENDMD Z28, Z29, K1, Z2
 
-#define GEMVSETUP \
-	PANELSETUP \
-	MOVQ gemvArgs_dst(AX), DI \
-	MOVQ gemvArgs_acts(AX), DX \
-	MOVQ gemvArgs_count(AX), CX \
-	MOVQ gemvArgs_panelBytes(AX), R8
-
-#define PANELBEGIN \
-	LEAQ const_ScalesOffset(SI), R11 \
-	LEAQ (SI)(R9*1), R12 \
-	MOVQ DX, R13 \
-	MOVQ R10, BX \
-	VPXORD Z0, Z0, Z0
-
-// GROUPBEGIN starts the two sums Z4 (with the offset) and Z5.
-#define GROUPBEGIN \
-	SCALES \
-	VPBROADCASTD 4(R13), Z3 \
-	VPMADDWD Z3, Z2, Z4 \
-	VPXORD Z5, Z5, Z5
-
-#define GROUPEND(bytes) \
-	VPADDD Z5, Z4, Z4 \
-	VCVTDQ2PS Z4, Z4 \
-	VMULPS Z1, Z4, Z4 \
-	VFMADD231PS.BCST (R13), Z4, Z0 \
-	ADDQ $16, R11 \
-	ADDQ $bytes, R12 \
-	ADDQ $40, R13 \
-	DECQ BX
-
-#define PANELEND \
-	VMULPS (SI), Z0, Z0 \
-	VMOVUPS Z0, (DI) \
-	ADDQ $64, DI \
-	ADDQ R8, SI \
-	DECQ CX
-
-#define D4LINE(line, act) \
-	VMOVDQU64 line(R12), Z6 \
-	VPSRLW $4, Z6, Z7 \
-	VPANDD Z30, Z6, Z6 \
-	VPANDD Z30, Z7, Z7 \
-	VPSHUFB Z6, Z31, Z6 \
-	VPSHUFB Z7, Z31, Z7 \
-	VPDPBUSD.BCST act(R13), Z6, Z4 \
-	VPDPBUSD.BCST act+4(R13), Z7, Z5
-
-// func gemvD4AVX512(args *gemvArgs)
-TEXT ·gemvD4AVX512(SB), NOSPLIT, $0-8
-	GEMVSETUP
-	CONSTD(0x0f0f0f0f, Z30)
-panel:
-	PANELBEGIN
-group:
-	GROUPBEGIN
-	D4LINE(0, 8)
-	D4LINE(64, 16)
-	D4LINE(128, 24)
-	D4LINE(192, 32)
-	GROUPEND(256)
-	JNZ group
-	PANELEND
-	JNZ panel
-	VZEROUPPER
-	RET
-
-#define D8PAIR(line, act) \
-	VMOVDQU64 line(R12), Z6 \
-	VMOVDQU64 line+64(R12), Z7 \
-	VPDPBUSD.BCST act(R13), Z6, Z4 \
-	VPDPBUSD.BCST act+4(R13), Z7, Z5
-
-// func gemvD8AVX512(args *gemvArgs)
-TEXT ·gemvD8AVX512(SB), NOSPLIT, $0-8
-	GEMVSETUP
-panel:
-	PANELBEGIN
-group:
-	GROUPBEGIN
-	D8PAIR(0, 8)
-	D8PAIR(128, 16)
-	D8PAIR(256, 24)
-	D8PAIR(384, 32)
-	GROUPEND(512)
-	JNZ group
-	PANELEND
-	JNZ panel
-	VZEROUPPER
-	RET
-
 // D2LINE leaves the levels of the four quads of a line in Z6..Z9.
 #define D2LINE(line) \
 	VMOVDQU64 line(R12), Z6 \
@@ -138,31 +47,6 @@ group:
 	VPSHUFB Z7, Z31, Z7 \
 	VPSHUFB Z8, Z31, Z8 \
 	VPSHUFB Z9, Z31, Z9
-
-#define QUADS(act) \
-	VPDPBUSD.BCST act(R13), Z6, Z4 \
-	VPDPBUSD.BCST act+4(R13), Z7, Z5 \
-	VPDPBUSD.BCST act+8(R13), Z8, Z4 \
-	VPDPBUSD.BCST act+12(R13), Z9, Z5
-
-// func gemvD2AVX512(args *gemvArgs)
-TEXT ·gemvD2AVX512(SB), NOSPLIT, $0-8
-	GEMVSETUP
-	CONSTD(0x03030303, Z30)
-panel:
-	PANELBEGIN
-group:
-	GROUPBEGIN
-	D2LINE(0)
-	QUADS(8)
-	D2LINE(64)
-	QUADS(24)
-	GROUPEND(128)
-	JNZ group
-	PANELEND
-	JNZ panel
-	VZEROUPPER
-	RET
 
 // D3LINE does the same for three bits: the low two from a line, bit 2 from the third
 // line's bit h = 4*line+quad, brought in place in Z10..Z13. Z30 = 3 and Z25 = 7 in every byte;
@@ -197,28 +81,6 @@ group:
 	VPSRLW $3, Z13, Z11 \
 	VPSRLW $4, Z13, Z12 \
 	VPSRLW $5, Z13, Z13
-
-// func gemvD3AVX512(args *gemvArgs)
-TEXT ·gemvD3AVX512(SB), NOSPLIT, $0-8
-	GEMVSETUP
-	CONSTD(0x03030303, Z30)
-	CONSTD(0x07070707, Z25)
-panel:
-	PANELBEGIN
-group:
-	GROUPBEGIN
-	D3HIGH0
-	D3LINE(0)
-	QUADS(8)
-	D3HIGH1
-	D3LINE(64)
-	QUADS(24)
-	GROUPEND(192)
-	JNZ group
-	PANELEND
-	JNZ panel
-	VZEROUPPER
-	RET
 
 // func expandScalesAVX512(args *gemvArgs)
 TEXT ·expandScalesAVX512(SB), NOSPLIT, $0-8

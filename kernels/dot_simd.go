@@ -3,7 +3,7 @@
 package kernels
 
 const (
-	// gemmMinRows is the number of rows from which on it pays to prepare weights for tile kernels.
+	// gemmMinRows is the least number of rows that gemmFrom may be.
 	gemmMinRows = 4
 	// gemvBytes is how much weight data stays in the cache while the rows of a small product pass.
 	gemvBytes = 128 << 10
@@ -17,28 +17,30 @@ func gemmScratch(rows, groups int) int {
 	return 2 * groups * (expandedLevels + expandedScales)
 }
 
-// gemvSIMD multiplies straight from the panels, a row at a time; the weights
-// stay in the cache from one row to the next.
+// gemvSIMD multiplies straight from the panels, gemvPass rows at a time; the weights
+// stay in the cache from one pass to the next.
 func (m *MatMul) gemvSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scratch []byte) bool {
 	if !useSIMD() {
 		return false
 	}
 	tile := floatsOf(scratch[:PanelRows*4])
+	pass := min(gemvPass(), rows)
 	step := hi - lo
-	if rows > 1 {
+	if rows > pass {
 		step = max(1, gemvBytes/m.panelBytes)
 	}
 	full := min(hi, m.w.N/PanelRows) // panels without padding
 	for p := lo; p < full; p += step {
 		n := min(step, full-p)
-		for i := range rows {
-			m.panelsDot(dst[i*m.ldd+p*PanelRows:][:n*PanelRows], p, n, acts[i*m.groups:][:m.groups])
+		for i := 0; i < rows; i += pass {
+			count := min(pass, rows-i)
+			m.panelsDot(dst[i*m.ldd+p*PanelRows:][:(count-1)*m.ldd+n*PanelRows], p, n, acts[i*m.groups:][:count*m.groups], count)
 		}
 	}
 	if full < hi {
 		rest := m.w.N - full*PanelRows
 		for i := range rows {
-			m.panelsDot(tile, full, 1, acts[i*m.groups:][:m.groups])
+			m.panelsDot(tile, full, 1, acts[i*m.groups:][:m.groups], 1)
 			copy(dst[i*m.ldd+full*PanelRows:][:rest], tile)
 		}
 	}
@@ -54,7 +56,7 @@ const (
 
 // gemmSIMD prepares two panels at a time and passes all rows by them, tileRows at a time.
 func (m *MatMul) gemmSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scratch []byte) bool {
-	if rows < gemmMinRows || !useSIMD() {
+	if !useSIMD() || rows < gemmFrom() {
 		return false
 	}
 	tile := floatsOf(scratch[:tileRows*tileCols*4])

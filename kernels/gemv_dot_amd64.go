@@ -1,0 +1,129 @@
+//go:build amd64 && !purego
+
+package kernels
+
+import "golang.org/x/sys/cpu"
+
+// useVBMI makes the AVX-512 routines look levels up with VPERMB.
+var useVBMI = cpu.X86.HasAVX512VBMI
+
+// gemvArgs is what the routines read that walk panels: count panels of panelBytes, groups groups each.
+type gemvArgs struct {
+	dst        *float32 // gemv: PanelRows outputs per panel
+	panel      *byte
+	acts       *actBlock
+	lut        *panelLUT
+	count      int
+	panelBytes int
+	codes      int // offset of the codes in a panel
+	groups     int
+	levels     *byte // expand: as tileArgs.levels
+	scales     *byte // expand: as tileArgs.scales
+
+	// Of the AVX-512 routines for a few rows; strides are in bytes.
+	rows      int // 1..gemvRows
+	ldd       int
+	stride    int // from one row of activations to the next
+	second    int // one row: count panels from panel+second on too
+	secondDst int // one row: and their outputs, from dst+secondDst on
+}
+
+// gemvRows is the number of rows that one call of the AVX-512 routines can take.
+const gemvRows = 6
+
+//go:noescape
+func gemvD8AVX512(args *gemvArgs)
+
+//go:noescape
+func gemvD4AVX512(args *gemvArgs)
+
+//go:noescape
+func gemvD3AVX512(args *gemvArgs)
+
+//go:noescape
+func gemvD2AVX512(args *gemvArgs)
+
+//go:noescape
+func gemvD4VBMI(args *gemvArgs)
+
+//go:noescape
+func gemvD3VBMI(args *gemvArgs)
+
+//go:noescape
+func gemvD2VBMI(args *gemvArgs)
+
+//go:noescape
+func gemvD8AVX2(args *gemvArgs)
+
+//go:noescape
+func gemvD4AVX2(args *gemvArgs)
+
+//go:noescape
+func gemvD3AVX2(args *gemvArgs)
+
+//go:noescape
+func gemvD2AVX2(args *gemvArgs)
+
+// gemvPass returns the number of rows that panelsDot can take.
+func gemvPass() int {
+	if useAVX512 {
+		return gemvRows
+	}
+	return 1
+}
+
+// gemmFrom returns the number of rows, at least gemmMinRows, from which on it pays to prepare weights for tile kernels.
+func gemmFrom() int {
+	if useAVX512 {
+		return gemvRows + 1
+	}
+	return gemmMinRows
+}
+
+// panelsDot multiplies n whole panels from panel p on with rows rows of activations, at most gemvPass.
+func (m *MatMul) panelsDot(dst []float32, p, n int, acts []actBlock, rows int) {
+	_, _, _ = dst[(rows-1)*m.ldd+n*PanelRows-1], acts[rows*m.groups-1], m.w.Data[(p+n)*m.panelBytes-1]
+	args := gemvArgs{
+		dst: &dst[0], panel: &m.w.Data[p*m.panelBytes], acts: &acts[0], lut: &m.lut,
+		count: n, panelBytes: m.panelBytes, codes: CodesOffset(m.w.K), groups: m.groups,
+	}
+	if useAVX512 {
+		args.rows, args.ldd, args.stride = rows, m.ldd*4, m.groups*actBlockBytes
+		if rows == 1 {
+			// Two halves side by side; of an odd number both compute the panel in the middle.
+			args.count = (n + 1) / 2
+			args.second, args.secondDst = (n-args.count)*m.panelBytes, (n-args.count)*PanelRows*4
+		}
+		m.gemvAVX512(&args)
+		return
+	}
+	switch m.format {
+	case D8:
+		gemvD8AVX2(&args)
+	case D4:
+		gemvD4AVX2(&args)
+	case D3:
+		gemvD3AVX2(&args)
+	case D2:
+		gemvD2AVX2(&args)
+	}
+}
+
+func (m *MatMul) gemvAVX512(args *gemvArgs) {
+	switch {
+	case m.format == D8:
+		gemvD8AVX512(args)
+	case m.format == D4 && useVBMI:
+		gemvD4VBMI(args)
+	case m.format == D4:
+		gemvD4AVX512(args)
+	case m.format == D3 && useVBMI:
+		gemvD3VBMI(args)
+	case m.format == D3:
+		gemvD3AVX512(args)
+	case useVBMI:
+		gemvD2VBMI(args)
+	default:
+		gemvD2AVX512(args)
+	}
+}
