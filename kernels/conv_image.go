@@ -1,0 +1,264 @@
+package kernels
+
+import (
+	"math"
+	"unsafe"
+)
+
+// ImageConv is a dense convolution of images with their channels last,
+//
+//	dst[y,x,n] = act(sum_ijc w[n,i,j,c] src[y*StrideH-PadTop+i*DilationH, x*StrideW-PadLeft+j, c] + bias[n] + z[y,x,n])
+//
+// in float32. Receptive fields are not gathered: neighbours in a line of the image lie at a fixed distance, so that the
+// tile kernels read them where they are, window line after window line. Where the window hangs over the sides, or
+// the source has its channels first, a band of lines is copied with its padding before.
+//
+// It is made once and may be used by several goroutines at a time.
+type ImageConv struct {
+	g      Window
+	c, n   int
+	w      Weights
+	bias   []float32 // of whole panels
+	act    Activation
+	planes bool // the source is [C][H][W]
+	copied bool // lines are copied
+	merged bool // every pixel is a receptive field: lines follow each other like the pixels of one
+	width  int  // elements of a line as the kernels read it
+	lines  int  // output lines of a band
+}
+
+// imageBand bounds the bytes of a band of input lines, which should stay in the second cache beside two
+// panels of filters.
+const imageBand = 512 << 10
+
+// NewImageConv binds filters w, in F32 panels with rows in (window, channel) order, for images of c channels. DilationW must
+// be 1. bias has a value for each filter or is nil. planes says that sources are [C][H][W].
+func NewImageConv(g *Window, c int, w Weights, bias []float32, act Activation, planes bool) *ImageConv {
+	if w.Kind != KindF32 || w.K != g.KH*g.KW*c || g.DilationW != 1 || c < 1 || bias != nil && len(bias) != w.N {
+		panic("kernels: NewImageConv: filters do not fit the window")
+	}
+	v := &ImageConv{g: *g, c: c, n: w.N, w: w, act: act, planes: planes, bias: make([]float32, Panels(w.N)*PanelRows)}
+	copy(v.bias, bias)
+	inside := g.PadTop >= 0 && g.PadLeft >= 0 && g.PadTop == 0 && g.PadLeft == 0 &&
+		(g.OH-1)*g.StrideH+(g.KH-1)*g.DilationH < g.H && (g.OW-1)*g.StrideW+g.KW <= g.W
+	v.copied = planes || !inside
+	v.width = g.W * c
+	if v.copied {
+		v.width = ((g.OW-1)*g.StrideW + g.KW) * c
+	}
+	v.merged = !v.copied && g.KH == 1 && g.KW == 1 && g.StrideH == 1 && g.StrideW == 1 && g.OW == g.W
+	v.lines = 1
+	for v.lines < g.OH && v.bandLines(v.lines+1)*v.width*4 <= imageBand {
+		v.lines++
+	}
+	return v
+}
+
+// bandLines is the number of input lines that n output lines read.
+func (v *ImageConv) bandLines(n int) int {
+	return (n-1)*v.g.StrideH + (v.g.KH-1)*v.g.DilationH + 1
+}
+
+// Units is the number of pieces that an image's output can be split into: pixels or lines.
+func (v *ImageConv) Units() int {
+	if v.merged {
+		return v.g.OH * v.g.OW
+	}
+	return v.g.OH
+}
+
+// Panels is the number of panels of filters.
+func (v *ImageConv) Panels() int { return Panels(v.n) }
+
+// ScratchBytes is the memory that Run needs.
+func (v *ImageConv) ScratchBytes() int {
+	if !v.copied {
+		return 0
+	}
+	return v.bandLines(v.lines) * v.width * 4
+}
+
+// Run computes units [lo, hi) of an image for the filters of panels [p0, p1). z is nil or lies as dst. dst must not
+// overlap src.
+func (v *ImageConv) Run(dst, src, z []float32, lo, hi, p0, p1 int, scratch []byte) {
+	g := &v.g
+	out := g.OH * g.OW * v.n
+	if len(dst) < out || len(src) < g.H*g.W*v.c || z != nil && len(z) < out || len(scratch) < v.ScratchBytes() ||
+		lo < 0 || hi > v.Units() || p0 < 0 || p1 > v.Panels() {
+		panic("kernels: ImageConv.Run: dst, src, z or scratch is too short")
+	}
+	if lo >= hi || p0 >= p1 || g.OW == 0 {
+		return
+	}
+	if v.merged {
+		step := max(imageBand/(v.c*4), 64) / convTilePixels * convTilePixels
+		for ; lo < hi; lo += step {
+			n := min(step, hi-lo)
+			v.band(dst, z, src[lo*v.c:], 0, lo, n, 1, p0, p1)
+		}
+		return
+	}
+	for ; lo < hi; lo += v.lines {
+		n := min(v.lines, hi-lo)
+		x, line := src, lo*g.StrideH*v.width
+		if v.copied {
+			x, line = floatsOf(scratch), 0
+			v.fill(x, src, lo*g.StrideH-g.PadTop, v.bandLines(n))
+		}
+		v.band(dst, z, x[line:], g.StrideH*v.width, lo*g.OW, g.OW, n, p0, p1)
+	}
+}
+
+// convTilePixels divides the bands of merged lines: whole tiles.
+const convTilePixels = 12
+
+// band computes n lines of pixels pixels, the first of which is number at of the image; lines of x are ldy apart.
+func (v *ImageConv) band(dst, z, x []float32, ldy, at, pixels, n, p0, p1 int) {
+	g := &v.g
+	last := min(p1*PanelRows, v.n)
+	for p := p0; p < p1; p += 2 {
+		c := p * PanelRows
+		cols := min(last-c, stripCols)
+		for l := range n {
+			first := (at+l*pixels)*v.n + c
+			strip := convStrip{dst: dst[first:], x: x[l*ldy:], ldx: g.StrideW * v.c, pixels: pixels, panel: p, cols: cols}
+			if z != nil {
+				strip.z = z[first:]
+			}
+			v.strip(&strip)
+		}
+	}
+	if v.fused() {
+		return
+	}
+	c0 := p0 * PanelRows
+	if c0 == 0 && last == v.n {
+		out := dst[at*v.n : (at+n*pixels)*v.n]
+		Activate(out, out, v.act)
+		return
+	}
+	for i := at; i < at+n*pixels; i++ {
+		out := dst[i*v.n+c0 : i*v.n+last]
+		Activate(out, out, v.act)
+	}
+}
+
+// fused reports whether the tile kernels apply the activation.
+func (v *ImageConv) fused() bool {
+	switch v.act.Kind {
+	case ActNone, ActRelu, ActClip:
+		return true
+	case ActLeakyRelu:
+		return v.act.Alpha > 0 && v.act.Alpha <= 1
+	}
+	return false
+}
+
+// convStrip is one or two panels of filters for pixels of a line.
+type convStrip struct {
+	dst, x, z   []float32
+	ldx, pixels int
+	panel, cols int
+}
+
+// convTile is what the tile kernels are told; lengths are bytes, but for k, which counts elements.
+type convTile struct {
+	dst, x, b0, b1, bias, z unsafe.Pointer
+	ldd, ldx, ldz           int
+	k, segments, jump       int
+	mask                    uint32 // columns of dst
+	act                     uint32
+	lo, hi, slope           float32
+}
+
+// What convTile.act asks for.
+const (
+	tileBounded = 1 << iota // between lo and hi
+	tileLeaky               // x or slope*x, the larger one
+)
+
+func (v *ImageConv) strip(s *convStrip) {
+	g := &v.g
+	size := v.w.K * PanelRows
+	b0 := floatsOf(v.w.Data)[s.panel*size:]
+	b1 := b0[:size]
+	if s.cols > PanelRows {
+		b1 = b0[size : 2*size]
+	}
+	b0 = b0[:size]
+	_, _ = s.dst[(s.pixels-1)*v.n+s.cols-1], s.x[(s.pixels-1)*s.ldx+(g.KH-1)*g.DilationH*v.width+g.KW*v.c-1]
+	t := convTile{
+		dst: unsafe.Pointer(&s.dst[0]), x: unsafe.Pointer(&s.x[0]), b0: unsafe.Pointer(&b0[0]), b1: unsafe.Pointer(&b1[0]),
+		bias: unsafe.Pointer(&v.bias[s.panel*PanelRows]), ldd: v.n * 4, ldx: s.ldx * 4, ldz: v.n * 4,
+		k: g.KW * v.c, segments: g.KH, jump: (g.DilationH*v.width - g.KW*v.c) * 4, mask: uint32(1)<<s.cols - 1,
+	}
+	if s.z != nil {
+		t.z = unsafe.Pointer(&s.z[:(s.pixels-1)*v.n+s.cols][0])
+	}
+	switch {
+	case !v.fused():
+	case v.act.Kind == ActRelu:
+		t.act, t.lo, t.hi = tileBounded, 0, float32(math.Inf(1))
+	case v.act.Kind == ActClip:
+		t.act, t.lo, t.hi = tileBounded, v.act.Alpha, v.act.Beta
+	case v.act.Kind == ActLeakyRelu:
+		t.act, t.slope = tileLeaky, v.act.Alpha
+	}
+	if convTileSIMD(&t, s.pixels) {
+		return
+	}
+	for i := range g.KH {
+		k := g.KW * v.c
+		x, from := s.x[i*g.DilationH*v.width:], i*k*PanelRows
+		gemmStrip(s.dst, v.n, x, s.ldx, s.pixels, b0[from:], b1[from:], PanelRows, s.cols, k, i > 0)
+	}
+	bias := v.bias[s.panel*PanelRows:][:s.cols]
+	for i := range s.pixels {
+		row := s.dst[i*v.n:][:s.cols]
+		Add(row, row, bias)
+		if s.z != nil {
+			Add(row, row, s.z[i*v.n:])
+		}
+		if t.act != 0 {
+			Activate(row, row, v.act)
+		}
+	}
+}
+
+// fill copies n lines of the source from line y on, which may lie outside, with their padding.
+func (v *ImageConv) fill(dst, src []float32, y, n int) {
+	g := &v.g
+	columns := v.width / v.c
+	lo := min(max(g.PadLeft, 0), columns)
+	hi := min(max(g.W+g.PadLeft, lo), columns)
+	first := lo - g.PadLeft // column of the source
+	for i := range n {
+		line := dst[i*v.width : (i+1)*v.width]
+		if y+i < 0 || y+i >= g.H || lo == hi {
+			clear(line)
+			continue
+		}
+		clear(line[:lo*v.c])
+		clear(line[hi*v.c:])
+		if v.planes {
+			v.interleave(line[lo*v.c:hi*v.c], src[(y+i)*g.W+first:])
+			continue
+		}
+		copy(line[lo*v.c:hi*v.c], src[((y+i)*g.W+first)*v.c:])
+	}
+}
+
+// interleave writes pixels of planes that begin at src, one after the other.
+func (v *ImageConv) interleave(dst, src []float32) {
+	size := v.g.H * v.g.W
+	n := len(dst) / v.c
+	if v.c == 3 {
+		r, g, b := src[:n], src[size:size+n], src[2*size:2*size+n]
+		for i := range r {
+			d := (*[3]float32)(dst[3*i:])
+			d[0], d[1], d[2] = r[i], g[i], b[i]
+		}
+		return
+	}
+	Transpose(dst, v.c, src, size, v.c, n)
+}
