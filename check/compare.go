@@ -19,6 +19,12 @@ func (tol tolerance) compare(got, want *tensor.Tensor) (float64, error) {
 	if !tensor.SameShape(got.Shape, want.Shape) {
 		return 0, fmt.Errorf("shape %v, want %v", got.Shape, want.Shape)
 	}
+	if want.DType.Holds() {
+		return tol.compareItems(got.Items, want.Items)
+	}
+	if want.DType == tensor.STRING {
+		return 0, compareStrings(got.Strings(), want.Strings())
+	}
 	g, w := values(got), values(want)
 	worst := 0.0
 	bad, first := 0, -1
@@ -44,6 +50,31 @@ func (tol tolerance) compare(got, want *tensor.Tensor) (float64, error) {
 	return worst, nil
 }
 
+// compareItems compares what two sequences or optional values hold.
+func (tol tolerance) compareItems(got, want []*tensor.Tensor) (float64, error) {
+	if len(got) != len(want) {
+		return 0, fmt.Errorf("it holds %d values, want %d", len(got), len(want))
+	}
+	worst := 0.0
+	for i := range want {
+		d, err := tol.compare(got[i], want[i])
+		if err != nil {
+			return d, fmt.Errorf("item %d: %w", i, err)
+		}
+		worst = max(worst, d)
+	}
+	return worst, nil
+}
+
+func compareStrings(got, want []string) error {
+	for i := range want {
+		if got[i] != want[i] {
+			return fmt.Errorf("element %d is %q, want %q", i, got[i], want[i])
+		}
+	}
+	return nil
+}
+
 // values returns the elements as float64; 64-bit integers beyond 2^53 lose their low bits.
 func values(t *tensor.Tensor) []float64 {
 	switch t.DType {
@@ -67,6 +98,14 @@ func values(t *tensor.Tensor) []float64 {
 		return widen(tensor.View[int64](t))
 	case tensor.U64:
 		return widen(tensor.View[uint64](t))
+	}
+	if t.DType.IsSmall() {
+		out := make([]float64, len(t.Data))
+		table := tensor.DecodeSmall(t.DType)
+		for i, code := range t.Data {
+			out[i] = float64(table[code])
+		}
+		return out
 	}
 	half := tensor.View[uint16](t)
 	out := make([]float64, len(half))

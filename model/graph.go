@@ -16,9 +16,12 @@ import (
 //	Conv(X[B,C,H,W], W[M,kh,kw,C/group], B[M]?, Z?) -> Y
 //	    as ONNX Conv (kernel_shape, strides, pads, dilations, group), then Y = act(Y + Z);
 //	    1-D and 3-D likewise. W has the channels last, so that a Panel16 row is one
-//	    receptive field in (kh, kw, c) order.
+//	    receptive field in (kh, kw, c) order. With layout="NHWC" X, Z and Y have the channels
+//	    last too: X[B,H,W,C]; input_layout, if it is set, says how X alone lies.
+//	MaxPool(X[B,H,W,C]) -> Y, AveragePool(X[B,H,W,C]) -> Y
+//	    as in ONNX, but for the channels, which are last.
 //
-// Both take the attributes activation (an Activation), activation_params and act_bits: 32 keeps the activations floats
+// Linear and Conv take the attributes activation (an Activation), activation_params and act_bits: 32 keeps the activations floats
 // where W is quantized, 8 (the default) quantizes them as well.
 const DomainDsk = "dsk"
 

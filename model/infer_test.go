@@ -120,7 +120,7 @@ func TestInferElementwise(t *testing.T) {
 		{op: "Relu", in: []any{"F32[batch,3]"}, want: []string{"F32[batch,3]"}},
 		{op: "IsNaN", in: []any{"F32[2]"}, want: []string{"BOOL[2]"}},
 		{op: "Cast", attrs: Attrs{"to": IntAttr(10)}, in: []any{"F32[2,?]"}, want: []string{"F16[2,?]"}},
-		{op: "Cast", attrs: Attrs{"to": IntAttr(8)}, in: []any{"F32[2]"}, err: "element type 8"},
+		{op: "Cast", attrs: Attrs{"to": IntAttr(14)}, in: []any{"F32[2]"}, err: "element type 14"},
 		{op: "Add", in: []any{"F32[batch,1,4]", "F32[3,1]"}, want: []string{"F32[batch,3,4]"}},
 		{op: "Add", in: []any{"F32[a,4]", "F32[b,4]"}, want: []string{"F32[?,4]"}},
 		{op: "Add", in: []any{"F32[a,4]", "F32[7,4]"}, want: []string{"F32[7,4]"}},

@@ -26,6 +26,10 @@ func (r *rewriter) constants() (int, error) {
 	return count, err
 }
 
+// storable reports whether values of a type can be initializers: strings are attributes, and what holds others is made when
+// the graph runs.
+func storable(dt tensor.DType) bool { return dt != tensor.STRING && !dt.Holds() }
+
 // setInit makes an initializer of a value that a node made.
 func (r *rewriter) setInit(name string, t *tensor.Tensor) {
 	if r.top.Init == nil {
@@ -44,6 +48,9 @@ func (r *rewriter) valueAhead(n *Node, out string) (*tensor.Tensor, error) {
 	}
 	switch n.Op {
 	case "Constant":
+		if !storable(r.typeOf(out).DType) {
+			return nil, nil
+		}
 		return ConstantValue(n)
 	case "ConstantOfShape":
 		if shape, ok := r.typeOf(out).Static(); ok {
@@ -147,7 +154,7 @@ func (r *rewriter) fold() (int, error) {
 			inBytes += t.Bytes()
 		}
 		for _, out := range n.Outputs {
-			if r.kept[out] {
+			if r.kept[out] || !storable(r.typeOf(out).DType) {
 				return nil
 			}
 		}

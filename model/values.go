@@ -14,6 +14,8 @@ import (
 var elemCodes = map[int64]tensor.DType{
 	1: tensor.F32, 2: tensor.U8, 3: tensor.I8, 4: tensor.U16, 5: tensor.I16, 6: tensor.I32, 7: tensor.I64,
 	9: tensor.BOOL, 10: tensor.F16, 11: tensor.F64, 12: tensor.U32, 13: tensor.U64, 16: tensor.BF16,
+	8: tensor.STRING, 17: tensor.F8E4M3FN, 18: tensor.F8E4M3FNUZ, 19: tensor.F8E5M2, 20: tensor.F8E5M2FNUZ,
+	21: tensor.U4, 22: tensor.I4, 23: tensor.F4E2M1, 24: tensor.F8E8M0, 25: tensor.U2, 26: tensor.I2,
 }
 
 // ElemType returns the element type with an ONNX number (TensorProto.DataType), which is
@@ -42,6 +44,11 @@ func ConstantValue(n *Node) (*tensor.Tensor, error) {
 		if t := n.Attrs["value"].Tensor; t != nil {
 			return t, nil
 		}
+	case n.Has("value_string"):
+		return tensor.FromStrings([]string{n.Str("value_string", "")}), nil
+	case n.Has("value_strings"):
+		v := n.Attrs["value_strings"].Strs
+		return tensor.FromStrings(v, len(v)), nil
 	case n.Has("value_int"):
 		return tensor.FromSlice([]int64{n.Int("value_int", 0)}), nil
 	case n.Has("value_float"):

@@ -101,6 +101,7 @@ func (b *Bind) SetOut(i int, t *tensor.Tensor) {
 		return
 	}
 	o := b.Out[i]
+	o.Items = t.Items
 	if o.Data != nil && o.DType == t.DType && tensor.SameShape(o.Shape, t.Shape) {
 		copy(o.Data, t.Data)
 		return

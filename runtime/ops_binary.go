@@ -374,6 +374,10 @@ func comparison(op string) Binder {
 			return bindRows(b, 2, pairRow(compare[int64](op)))
 		case tensor.U64:
 			return bindRows(b, 2, pairRow(compare[uint64](op)))
+		case tensor.STRING:
+			if op == "Equal" {
+				return bindRows(b, 2, pairRow(compare[uint64](op)))
+			}
 		}
 		return nil, b.unsupportedType(b.In[0].DType)
 	}

@@ -58,12 +58,18 @@ func truncate64(f float64) int64 {
 }
 
 // bindCast converts between all element types; BOOL is 1 for all but zero. Rounding to
-// a narrower float is to nearest even; saturate only concerns types that are not here.
+// a narrower float is to nearest even; see ops_cast_small.go for the types of 8 bits and less.
 func bindCast(b *Bind) (Run, error) {
 	from, to := b.In[0].DType, b.Out[0].DType
 	if from == to {
 		b.Alias(0, 0)
 		return nil, nil
+	}
+	switch {
+	case from == tensor.STRING:
+		return castFromString(b)
+	case to == tensor.STRING:
+		return castToString(b)
 	}
 	switch from {
 	case tensor.F32:
@@ -98,6 +104,10 @@ func bindCast(b *Bind) (Run, error) {
 			return mapSlices(b, 2, kernels.ExpandBF16), nil
 		}
 		return castFromHalf(b)
+	default:
+		if from.IsSmall() {
+			return castFromSmall(b)
+		}
 	}
 	return nil, b.unsupportedType(from)
 }
@@ -129,6 +139,10 @@ func castFrom[S number](b *Bind) (Run, error) {
 	case tensor.F16, tensor.BF16:
 		h := halfOf(to)
 		return mapElements(b, 4, func(x S) uint16 { return h.to(toOdd(float64(x))) }), nil
+	default:
+		if to.IsSmall() {
+			return castToSmall[S](b), nil
+		}
 	}
 	return nil, b.unsupportedType(b.Out[0].DType)
 }
@@ -161,6 +175,11 @@ func castFromHalf(b *Bind) (Run, error) {
 	case tensor.F16, tensor.BF16:
 		g := halfOf(to)
 		return mapElements(b, 4, func(u uint16) uint16 { return g.to(h.from(u)) }), nil
+	default:
+		if to.IsSmall() {
+			code := b.smallCode(to)
+			return mapElements(b, 8, func(u uint16) uint8 { return code(h.from(u)) }), nil
+		}
 	}
 	return nil, b.unsupportedType(b.Out[0].DType)
 }
@@ -184,6 +203,10 @@ func loaderOf(dt tensor.DType) func(t *tensor.Tensor, i int) float64 {
 		return func(t *tensor.Tensor, i int) float64 { return float64(loadInt(t, i)) }
 	case tensor.U64:
 		return loadNumber[uint64]
+	}
+	if dt.IsSmall() {
+		table := tensor.DecodeSmall(dt)
+		return func(t *tensor.Tensor, i int) float64 { return float64(table[t.Data[i]]) }
 	}
 	return nil
 }
@@ -244,6 +267,9 @@ func storerOf(dt tensor.DType) func(t *tensor.Tensor, i int, v float64) {
 
 // bindView binds an operator that only gives its operand's bytes another name or type.
 func bindView(b *Bind) (Run, error) {
+	if b.In[0].DType.Holds() {
+		return func() error { b.SetOut(0, b.In[0]); return nil }, nil
+	}
 	b.Alias(0, 0)
 	return nil, nil
 }

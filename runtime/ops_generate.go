@@ -3,6 +3,7 @@ package runtime
 import (
 	"slices"
 
+	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -22,24 +23,12 @@ var _ = register("", operands(3, map[string]Binder{
 
 // bindConstant copies the value that an attribute holds.
 func bindConstant(b *Bind) (Run, error) {
-	var t *tensor.Tensor
-	n := b.Node
-	switch {
-	case n.Attrs["value"].Tensor != nil:
-		t = n.Attrs["value"].Tensor
-		if err := t.Load(); err != nil {
-			return nil, err
-		}
-	case n.Has("value_float"):
-		t = tensor.FromSlice([]float32{n.Float("value_float", 0)})
-	case n.Has("value_int"):
-		t = tensor.FromSlice([]int64{n.Int("value_int", 0)})
-	case n.Has("value_floats"):
-		t = tensor.FromSlice(n.Floats("value_floats"), len(n.Floats("value_floats")))
-	case n.Has("value_ints"):
-		t = tensor.FromSlice(n.Ints("value_ints"), len(n.Ints("value_ints")))
-	default:
-		return nil, b.errorf("no value of a supported kind")
+	t, err := model.ConstantValue(b.Node)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Load(); err != nil {
+		return nil, err
 	}
 	return simple(func() { copy(b.Out[0].Data, t.Data) }), nil
 }

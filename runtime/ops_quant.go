@@ -32,7 +32,7 @@ func (b *Bind) scales() (*scales, error) {
 	if !scale.DType.IsFloat() {
 		return nil, b.errorf("scale %v is not a float", scale)
 	}
-	if b.Has(2) && (b.In[2].Len() != n || !b.In[2].DType.IsInteger()) {
+	if b.Has(2) && (b.In[2].Len() != n || !b.In[2].DType.IsInteger() && !b.In[2].DType.IsSmall()) {
 		return nil, b.errorf("scale %v with zero point %v", scale, b.In[2])
 	}
 	s := &scales{b: b, scale: make([]float32, n), zero: make([]float32, n), block: int(b.Node.Int("block_size", 0))}
@@ -123,6 +123,13 @@ func quantizeFrom[T tensor.Element](b *Bind, s *scales, load func(T) float32) (R
 		return quantizeTo[T, uint16](b, s, load, 0, math.MaxUint16), nil
 	case tensor.I16:
 		return quantizeTo[T, int16](b, s, load, math.MinInt16, math.MaxInt16), nil
+	default:
+		if dt := b.Out[0].DType; b.smallInt(dt) {
+			low, high := tensor.RangeSmall(dt)
+			return quantizeTo[T, int8](b, s, load, low, high), nil
+		} else if dt.IsSmall() {
+			return quantizeToFloat(b, s, load), nil
+		}
 	}
 	return nil, b.unsupportedType(b.Out[0].DType)
 }
@@ -142,6 +149,29 @@ func quantizeTo[T tensor.Element, Q int8 | uint8 | int16 | uint16](b *Bind, s *s
 					d[i] = Q(saturate(load(v)/s.scale[k], s.zero[k], low, high))
 					k += step
 				}
+			}
+			lo += n
+		}
+	})
+	return func() error {
+		s.load()
+		do()
+		return nil
+	}
+}
+
+// quantizeToFloat is quantizeTo for small floats: x / scale, rounded to the type. Their zero point is 0.
+func quantizeToFloat[T tensor.Element](b *Bind, s *scales, load func(T) float32) Run {
+	in, out := b.In[0], b.Out[0]
+	code := b.smallCode(out.DType)
+	do := b.split(in.Len(), 64, 8, func(_, lo, hi int) {
+		src := tensor.View[T](in)
+		for lo < hi {
+			k, step, n := s.at(lo)
+			n = min(n, hi-lo)
+			for i, v := range src[lo : lo+n] {
+				out.Data[lo+i] = code(load(v)/s.scale[k] + s.zero[k])
+				k += step
 			}
 			lo += n
 		}
@@ -194,6 +224,14 @@ func bindDequantize(b *Bind) (Run, error) {
 		return dequantizeFrom[int16](b, s)
 	case tensor.I32:
 		return dequantizeFrom[int32](b, s)
+	case tensor.I4, tensor.I2:
+		return dequantizeFrom[int8](b, s)
+	case tensor.U4, tensor.U2:
+		return dequantizeFrom[uint8](b, s)
+	default:
+		if b.In[0].DType.IsSmall() {
+			return dequantizeFromFloat(b, s)
+		}
 	}
 	return nil, b.unsupportedType(b.In[0].DType)
 }
@@ -237,6 +275,32 @@ func dequantizeTo[Q integer, T tensor.Element](b *Bind, s *scales, store func(fl
 		do()
 		return nil
 	}
+}
+
+// dequantizeFromFloat is bindDequantize for small floats.
+func dequantizeFromFloat(b *Bind, s *scales) (Run, error) {
+	in, out := b.In[0], b.Out[0]
+	table := tensor.DecodeSmall(in.DType)
+	store := storerOf(out.DType)
+	if store == nil {
+		return nil, b.unsupportedType(out.DType)
+	}
+	do := b.split(in.Len(), 64, 8, func(_, lo, hi int) {
+		for lo < hi {
+			k, step, n := s.at(lo)
+			n = min(n, hi-lo)
+			for i, q := range in.Data[lo : lo+n] {
+				store(out, lo+i, float64((table[q]-s.zero[k])*s.scale[k]))
+				k += step
+			}
+			lo += n
+		}
+	})
+	return func() error {
+		s.load()
+		do()
+		return nil
+	}, nil
 }
 
 // bindDynamicQuantize quantizes to U8 with a scale and zero point from the data's range, which is made to

@@ -165,6 +165,13 @@ func floatsOf(t *tensor.Tensor) []float64 {
 		return widen(tensor.View[uint64](t))
 	}
 	out := make([]float64, t.Len())
+	if t.DType.IsSmall() {
+		table := tensor.DecodeSmall(t.DType)
+		for i, code := range t.Data {
+			out[i] = float64(table[code])
+		}
+		return out
+	}
 	for i, u := range tensor.View[uint16](t) {
 		if t.DType == tensor.F16 {
 			out[i] = float64(kernels.F16ToF32(u))

@@ -115,7 +115,7 @@ func (s *Session) Run(ctx context.Context, in map[string]*tensor.Tensor) ([]*ten
 		return nil, err
 	}
 	for i, v := range s.model.Graph.Inputs {
-		p.inputs[i].Data = in[v.Name].Align().Data
+		p.inputs[i].Data, p.inputs[i].Items = in[v.Name].Align().Data, in[v.Name].Items
 	}
 	if err := s.execute(ctx, p); err != nil {
 		return nil, err

@@ -14,11 +14,13 @@ import (
 // Tensor is a typed, shaped view of bytes. The zero value is not useful.
 type Tensor struct {
 	DType  DType
-	Shape  []int
 	Layout Layout
+	Shape  []int
 	// Data holds ByteSize(DType, Shape, Layout) bytes, or is nil while the tensor is
 	// deferred (see Deferred) or not yet bound to memory.
 	Data []byte
+	// Items are what a sequence or an optional value holds; they are never changed.
+	Items []*Tensor
 	// Levels is set for quantized types only.
 	Levels *kernels.Levels
 
@@ -61,7 +63,7 @@ func ByteSize(dt DType, shape []int, l Layout) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if dt == Invalid || int(dt) >= len(dtypeSizes) {
+	if dt == Invalid || int(dt&^holdsFlags) >= len(dtypeSizes) {
 		return 0, fmt.Errorf("invalid element type %v", dt)
 	}
 	// Above 2^56 elements the byte counts below could overflow.

@@ -24,8 +24,8 @@ type importer struct {
 	syms  map[string][]model.Dim
 
 	items      []fault.Item
+	strings    []*model.Node   // constants of strings, which come before all other nodes
 	bad        map[string]bool // values that are not supported or hang on one that is not
-	narrow     map[string]*narrow
 	nodes      int
 	parameters int64
 	statistics map[string]bool // source names of running means and variances
@@ -98,11 +98,31 @@ func (im *importer) unsupported(it fault.Item) { im.items = append(im.items, it)
 
 // addInit makes t a constant of the graph; name must be ours already.
 func (im *importer) addInit(name string, t *tensor.Tensor) {
+	if t.DType == tensor.STRING {
+		im.addStrings(name, t)
+		return
+	}
 	im.graph.Init[name] = t
 	im.types[name] = model.TypeOf(t)
 	if t.Data != nil && len(t.Data) <= smallTensor {
 		im.vals[name] = t
 	}
+}
+
+// addStrings makes strings a Constant of the top graph: they are kept in attributes.
+func (im *importer) addStrings(name string, t *tensor.Tensor) {
+	l := &lowering{im: im, path: name, out: &im.strings}
+	value := model.Attrs{"value_strings": {Kind: model.AttrStrings, Strs: t.Strings()}}
+	if len(t.Shape) == 1 {
+		l.emit("", "Constant", name, nil, []string{name}, value)
+		return
+	}
+	shape := make([]int64, len(t.Shape))
+	for i, d := range t.Shape {
+		shape[i] = int64(d)
+	}
+	flat := l.apply("Constant", value)
+	l.emit("", "Reshape", name, []string{flat, l.ints("shape", shape...)}, []string{name}, nil)
 }
 
 // top lowers the main graph.
@@ -167,6 +187,7 @@ func (im *importer) top(g *protoGraph, opsets map[string]int, irVersion int64) e
 	if im.graph.Nodes, err = im.body(sc, g.nodes, names(g.outputs)); err != nil {
 		return err
 	}
+	im.graph.Nodes = append(im.strings, im.graph.Nodes...)
 	return im.topOutputs(sc, g)
 }
 
@@ -218,14 +239,7 @@ func (im *importer) initializers(sc *scope, g *protoGraph) (map[string]bool, err
 			return nil, err
 		}
 		constant[p.name] = true
-		if n, e := im.src.narrow(p); n != nil || e != nil {
-			if e != nil {
-				return nil, e
-			}
-			im.narrow[name] = n
-			im.addInit(name, n.wide())
-			im.parameters += int64(n.count)
-		} else if t := im.constant(p, "initializer "+sc.path+p.name, &err); t != nil {
+		if t := im.constant(p, "initializer "+sc.path+p.name, &err); t != nil {
 			im.addInit(name, t)
 			im.countWeight(p.name, t)
 		} else if err != nil {
@@ -354,11 +368,33 @@ func (im *importer) subgraph(parent *scope, g *protoGraph, path string) (*model.
 	return out, nil
 }
 
+// holdingType is valueType for sequences and optional values.
+func (im *importer) holdingType(v protoValue, where string) (t model.Type, ok bool, err error) {
+	item := protoValue{elem: v.elem}
+	if t, ok, err = im.valueType(item, where); err != nil || !ok {
+		return t, ok, err
+	}
+	if t.DType == tensor.Invalid {
+		return t, false, fault.Formatf(where, "it does not say what it holds")
+	}
+	if v.sequence {
+		t.DType = tensor.SequenceOf(t.DType)
+	}
+	if v.optional {
+		t.DType = tensor.OptionalOf(t.DType)
+	}
+	t.Shape = model.Dims()
+	return t, true, nil
+}
+
 // valueType converts a declared type; ok is false if it is not supported and was listed.
 func (im *importer) valueType(v protoValue, where string) (t model.Type, ok bool, err error) {
 	if v.kind != "" && v.kind != "tensor" {
-		im.unsupported(fault.Item{Where: where, What: v.kind + " value", Hint: "only tensors are supported"})
+		im.unsupported(fault.Item{Where: where, What: v.kind + " value", Hint: "only tensors, sequences of tensors and optional values are supported"})
 		return t, false, nil
+	}
+	if v.sequence || v.optional {
+		return im.holdingType(v, where)
 	}
 	if v.elem != 0 {
 		dt, e := model.ElemType(int64(v.elem))

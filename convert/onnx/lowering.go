@@ -57,9 +57,6 @@ func (im *importer) node(sc *scope, p *protoNode, index int, out *[]*model.Node)
 			}
 		}
 		bad = bad || im.bad[ours]
-		if n := im.narrow[ours]; n != nil && !readsNarrow[p.op] {
-			odd = "a constant of " + n.name()
-		}
 		l.inputs = append(l.inputs, ours)
 	}
 	for len(l.inputs) > 0 && l.inputs[len(l.inputs)-1] == "" {
@@ -225,7 +222,13 @@ func (l *lowering) convertAttr(b boundAttr, name string) (attr model.Attr, ok bo
 		return model.Attr{Kind: model.AttrStrings, Strs: s}, true, nil
 	case kindTensor:
 		t := l.im.constant(a.t, "node "+l.path+", attribute "+name, &err)
+		if t != nil && t.DType == tensor.STRING && l.op != "Constant" {
+			return model.Attr{Kind: model.AttrStrings, Strs: t.Strings()}, true, err
+		}
 		return model.Attr{Kind: model.AttrTensor, Tensor: t}, t != nil, err
+	case kindType:
+		t, ok, err := l.im.valueType(*a.tp, "node "+l.path+", attribute "+name)
+		return model.StringAttr(t.DType.String()), ok, err
 	case kindGraph:
 		g, err := l.im.subgraph(b.sc, a.g, l.path+"/"+name)
 		return model.Attr{Kind: model.AttrGraph, Graph: g}, true, err

@@ -144,9 +144,9 @@ func lowerGatherBlockQuantized(l *lowering) error {
 	}
 	shape := slices.Clone(b.codes.Shape)
 	last := len(shape) - 1
-	if narrow := l.im.narrow[l.in(0)]; narrow != nil {
+	if dt := b.codes.DType; dt.IsSmall() {
 		// The element type says the width, and the graph holds the codes a byte each.
-		b.bits, b.sign = 8, narrow.sign
+		b.bits, b.sign = 8, dt == tensor.I4 || dt == tensor.I2
 	} else {
 		shape[last] *= 8 / b.bits
 		b.zero = half(b.bits)

@@ -108,10 +108,10 @@ func TestNarrow(t *testing.T) {
 		want  []int8
 		is    tensor.DType
 	}{
-		"INT4":  {22, []byte{0x8f, 0x07}, []int8{-1, -8, 7}, tensor.I8},
-		"UINT4": {21, []byte{0x8f, 0x07}, []int8{15, 8, 7}, tensor.U8},
-		"INT2":  {26, []byte{0b00_01_10_11}, []int8{-1, -2, 1}, tensor.I8},
-		"UINT2": {25, []byte{0b00_01_10_11}, []int8{3, 2, 1}, tensor.U8},
+		"INT4":  {22, []byte{0x8f, 0x07}, []int8{-1, -8, 7}, tensor.I4},
+		"UINT4": {21, []byte{0x8f, 0x07}, []int8{15, 8, 7}, tensor.U4},
+		"INT2":  {26, []byte{0b00_01_10_11}, []int8{-1, -2, 1}, tensor.I2},
+		"UINT2": {25, []byte{0b00_01_10_11}, []int8{3, 2, 1}, tensor.U2},
 	} {
 		g := graphSpec{
 			nodes:   []message{nodeMsg("DequantizeLinear", "n", []string{"w", "s"}, []string{"y"})},
@@ -136,10 +136,6 @@ func TestNarrow(t *testing.T) {
 			if v != c.want[i] {
 				t.Errorf("%s: element %d is %d, want %d", name, i, v, c.want[i])
 			}
-		}
-		g.nodes = []message{nodeMsg("Identity", "n", []string{"w"}, []string{"y"})}
-		if _, _, err := importBytes(modelMsg(25, g), Options{}); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("Identity of %s: %v", name, err)
 		}
 		g.inits[0] = tensorMsg("w", c.dtype, append(c.raw, 0, 0), 3)
 		if _, _, err := importBytes(modelMsg(25, g), Options{}); err == nil {

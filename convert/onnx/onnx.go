@@ -132,7 +132,7 @@ func (r *Report) lower(p *protoModel, o Options) (*model.Graph, error) {
 	im := &importer{
 		opts: o, src: &r.src, funcs: map[funcKey]*protoFunction{}, graph: &model.Graph{Init: map[string]*tensor.Tensor{}},
 		taken: map[string]int{}, types: map[string]model.Type{}, vals: map[string]*tensor.Tensor{},
-		syms: map[string][]model.Dim{}, bad: map[string]bool{}, statistics: map[string]bool{}, narrow: map[string]*narrow{},
+		syms: map[string][]model.Dim{}, bad: map[string]bool{}, statistics: map[string]bool{},
 	}
 	for _, f := range p.functions {
 		im.funcs[funcKey{f.domain, f.name, f.overload}] = f

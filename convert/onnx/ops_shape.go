@@ -7,12 +7,6 @@ import (
 
 // lowerConstant lifts a constant to the top graph's initializers.
 func lowerConstant(l *lowering) error {
-	if _, ok := l.attrs["value_strings"]; ok {
-		return l.reject("Constant of strings", "")
-	}
-	if _, ok := l.attrs["value_string"]; ok {
-		return l.reject("Constant of strings", "")
-	}
 	t, err := model.ConstantValue(&model.Node{Op: "Constant", Name: l.path, Attrs: l.attrs})
 	if err != nil {
 		return l.broken("it has no value")

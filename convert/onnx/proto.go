@@ -86,6 +86,7 @@ type protoAttr struct {
 	ints   []int64
 	floats packed
 	strs   [][]byte
+	tp     *protoValue
 }
 
 type protoTensor struct {
@@ -102,18 +103,20 @@ type protoTensor struct {
 	int32s   packed // int32_data
 	int64s   packed // int64_data
 	uint64s  packed // uint64_data
-	strings  int    // how many
+	strings  [][]byte
 	external []protoEntry
 	location int // 1 = EXTERNAL
 }
 
 type protoEntry struct{ key, value string }
 
-// protoValue is a ValueInfoProto. kind is "" if the type is missing, else "tensor",
-// "sequence", "map", "sparse tensor", "optional" or "opaque".
+// protoValue is a ValueInfoProto. kind is "" if the type is missing, else "tensor", "map", "sparse tensor", "opaque" or
+// "nested"; sequence and optional say that the value holds tensors.
 type protoValue struct {
 	name     string
 	kind     string
+	sequence bool
+	optional bool
 	elem     int
 	hasShape bool
 	dims     []protoDim
@@ -314,6 +317,11 @@ func decodeAttr(r *reader) *protoAttr {
 			a.ints, present = m.int64s(a.ints, len(m.data)), kindInts
 		case 9:
 			a.strs, present = append(a.strs, m.bytes()), kindStrings
+		case 14:
+			t := m.message("attribute " + a.name)
+			a.tp, present = &protoValue{}, kindType
+			decodeType(t, a.tp)
+			m.failWith(t.err)
 		case 20:
 			a.kind = m.enum()
 		case 21:
@@ -332,7 +340,7 @@ func decodeAttr(r *reader) *protoAttr {
 		m.fail("an attribute has no name")
 	case a.kind < 0 || a.kind >= len(kindNames):
 		m.fail("unknown attribute type %d", a.kind)
-	case a.ref == "" && (a.kind == kindTensor && a.t == nil || a.kind == kindGraph && a.g == nil):
+	case a.ref == "" && (a.kind == kindTensor && a.t == nil || a.kind == kindGraph && a.g == nil || a.kind == kindType && a.tp == nil):
 		m.err = &fault.Format{Offset: int64(start), Where: m.what, Why: "the " + kindNames[a.kind] + " is missing"}
 	case len(a.floats.data)%4 != 0:
 		m.fail("packed floats are cut off")
@@ -387,8 +395,7 @@ func decodeTensor(r *reader) *protoTensor {
 		case 5:
 			r.packed(&t.int32s, protowire.VarintType)
 		case 6:
-			r.bytes()
-			t.strings++
+			t.strings = append(t.strings, r.bytes())
 		case 7:
 			r.packed(&t.int64s, protowire.VarintType)
 		case 8:
@@ -436,8 +443,19 @@ func decodeValue(r *reader, what string) protoValue {
 }
 
 func decodeType(r *reader, v *protoValue) {
-	kinds := map[protowire.Number]string{1: "tensor", 4: "sequence", 5: "map", 7: "opaque", 8: "sparse tensor", 9: "optional"}
+	const tensorType, sequenceType, optionalType = 1, 4, 9
+	kinds := map[protowire.Number]string{tensorType: "tensor", 5: "map", 7: "opaque", 8: "sparse tensor"}
 	for r.more() {
+		if r.num == sequenceType || r.num == optionalType {
+			// A sequence may lie in an optional value; nothing else is in use.
+			nested := v.sequence || v.optional && r.num == optionalType
+			v.sequence, v.optional = v.sequence || r.num == sequenceType, v.optional || r.num == optionalType
+			decodeItemType(r, v)
+			if nested {
+				v.kind = "nested"
+			}
+			continue
+		}
 		kind, ok := kinds[r.num]
 		if !ok {
 			r.skip()
@@ -463,6 +481,21 @@ func decodeType(r *reader, v *protoValue) {
 		}
 		r.failWith(m.err)
 	}
+}
+
+// decodeItemType reads the type that a sequence or an optional value holds, field 1 of both.
+func decodeItemType(r *reader, v *protoValue) {
+	m := r.message(r.what)
+	for m.more() {
+		if m.num != 1 {
+			m.skip()
+			continue
+		}
+		t := m.message(m.what)
+		decodeType(t, v)
+		m.failWith(t.err)
+	}
+	r.failWith(m.err)
 }
 
 func decodeShape(r *reader) []protoDim {

@@ -21,6 +21,9 @@ import (
 // these are the shapes, axes and scalars that inference and folding read.
 const smallTensor = 16 << 10
 
+// elemU8 is ONNX's number of uint8.
+const elemU8 = 2
+
 var dtypeNames = [...]string{
 	"UNDEFINED", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16",
 	"DOUBLE", "UINT32", "UINT64", "COMPLEX64", "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ",
@@ -109,6 +112,33 @@ func (s *sources) tensor(t *protoTensor) (*tensor.Tensor, error) {
 	size, err := tensor.ByteSize(dt, shape, tensor.RowMajor)
 	if err != nil {
 		return nil, broken(t.offset, "%v", err)
+	}
+	if dt.IsSmall() {
+		// The bytes of the file are read as U8, by all the ways that a tensor can be stored in.
+		bytes := *t
+		bytes.dtype, bytes.dims = elemU8, []int64{int64(tensor.PackedBytes(dt, size))}
+		packed, err := s.tensor(&bytes)
+		if err != nil {
+			return nil, err
+		}
+		out := tensor.Deferred(dt, shape, tensor.RowMajor, nil, func(dst []byte) error {
+			tensor.UnpackSmall(dt, dst, packed.Data)
+			return nil
+		})
+		if size <= smallTensor {
+			return out, out.Load()
+		}
+		return out, nil
+	}
+	if dt == tensor.STRING {
+		if len(t.strings)*dt.Size() != size {
+			return nil, broken(t.offset, "%v%v has %d strings", dt, shape, len(t.strings))
+		}
+		values := make([]string, len(t.strings))
+		for i, s := range t.strings {
+			values[i] = string(s)
+		}
+		return tensor.FromStrings(values, shape...), nil
 	}
 	var data []byte
 	switch {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -80,19 +81,19 @@ func LoadTestSets(dir string) ([]TestSet, error) {
 	if len(folders) == 0 {
 		folders = []numbered{{0, dir}}
 	}
-	var kinds map[string]string
+	var held map[string]protoValue
 	for _, model := range []string{filepath.Join(dir, "model.onnx"), filepath.Join(filepath.Dir(dir), "model.onnx")} {
-		if kinds == nil {
-			kinds = valueKinds(model)
+		if held == nil {
+			held = heldTypes(model)
 		}
 	}
 	var sets []TestSet
 	for _, f := range folders {
 		s := TestSet{Name: filepath.Base(f.path)}
-		if s.Inputs, err = loadTensors(f.path, "input_", kinds); err != nil {
+		if s.Inputs, err = loadTensors(f.path, "input_", held); err != nil {
 			return nil, err
 		}
-		if s.Outputs, err = loadTensors(f.path, "output_", kinds); err != nil {
+		if s.Outputs, err = loadTensors(f.path, "output_", held); err != nil {
 			return nil, err
 		}
 		if len(s.Outputs) == 0 {
@@ -116,9 +117,9 @@ func number(name, prefix, suffix string) (int, bool) {
 	return k, err == nil && k >= 0
 }
 
-// valueKinds returns what of a model's inputs and outputs is not a tensor, by file name
-// ("input_0.pb"), since the data files themselves do not say; nil if there is no such model.
-func valueKinds(path string) map[string]string {
+// heldTypes returns a model's inputs and outputs that are no tensors, by file name ("input_0.pb"), since the data
+// files themselves do not say; nil if there is no such model.
+func heldTypes(path string) map[string]protoValue {
 	path, err := ResolveModel(path)
 	if err != nil {
 		return nil
@@ -132,17 +133,20 @@ func valueKinds(path string) map[string]string {
 	if err != nil {
 		return nil
 	}
-	kinds := map[string]string{}
-	for i, v := range p.graph.inputs {
-		kinds[fmt.Sprintf("input_%d.pb", i)] = v.kind
+	held := map[string]protoValue{}
+	add := func(prefix string, values []protoValue) {
+		for i, v := range values {
+			if v.kind != "" && v.kind != "tensor" || v.sequence || v.optional {
+				held[fmt.Sprintf("%s_%d.pb", prefix, i)] = v
+			}
+		}
 	}
-	for i, v := range p.graph.outputs {
-		kinds[fmt.Sprintf("output_%d.pb", i)] = v.kind
-	}
-	return kinds
+	add("input", p.graph.inputs)
+	add("output", p.graph.outputs)
+	return held
 }
 
-func loadTensors(dir, prefix string, kinds map[string]string) ([]TestTensor, error) {
+func loadTensors(dir, prefix string, held map[string]protoValue) ([]TestTensor, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -159,10 +163,7 @@ func loadTensors(dir, prefix string, kinds map[string]string) ([]TestTensor, err
 	var out []TestTensor
 	for _, k := range order {
 		path := filepath.Join(dir, found[k])
-		if kind := kinds[found[k]]; kind != "" && kind != "tensor" {
-			return nil, unsupportedData(path, kind)
-		}
-		t, err := ReadTensor(path)
+		t, err := readTestValue(path, held[found[k]])
 		if err != nil {
 			return nil, err
 		}
@@ -172,7 +173,100 @@ func loadTensors(dir, prefix string, kinds map[string]string) ([]TestTensor, err
 }
 
 func unsupportedData(path, what string) error {
-	return &fault.Unsupported{File: path, Kind: "test data", Items: []fault.Item{{What: what, Hint: "only tensors are supported"}}}
+	return &fault.Unsupported{File: path, Kind: "test data", Items: []fault.Item{{What: what}}}
+}
+
+// readTestValue reads a file of test data whose type v the model states, if it is no tensor.
+func readTestValue(path string, v protoValue) (TestTensor, error) {
+	if !v.sequence && !v.optional {
+		return ReadTensor(path)
+	}
+	if v.kind != "tensor" {
+		return TestTensor{}, unsupportedData(path, v.kind)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return TestTensor{}, err
+	}
+	dt, err := model.ElemType(int64(v.elem))
+	if err != nil {
+		return TestTensor{}, unsupportedData(path, dtypeName(v.elem))
+	}
+	if v.sequence {
+		dt = tensor.SequenceOf(dt)
+	}
+	r := newReader(data, "test data")
+	out := TestTensor{}
+	src := sources{}
+	if v.optional {
+		out.Name, out.Tensor, err = src.optional(r, dt)
+	} else {
+		out.Name, out.Tensor, err = src.sequence(r, dt)
+	}
+	if err == nil {
+		err = r.err
+	}
+	return out, fault.InFile(err, path)
+}
+
+// sequence reads a SequenceProto of tensors.
+func (s *sources) sequence(r *reader, dt tensor.DType) (name string, t *tensor.Tensor, err error) {
+	t = tensor.Holding(dt)
+	for r.more() {
+		switch r.num {
+		case 1:
+			name = r.text()
+		case 3:
+			m := r.message("tensor")
+			p := decodeTensor(m)
+			r.failWith(m.err)
+			if r.err != nil {
+				return name, t, r.err
+			}
+			item, err := s.tensor(p)
+			if err != nil {
+				return name, t, err
+			}
+			t.Items = append(t.Items, item)
+		default:
+			r.skip()
+		}
+	}
+	return name, t, r.err
+}
+
+// optional reads an OptionalProto of a value of type dt.
+func (s *sources) optional(r *reader, dt tensor.DType) (name string, t *tensor.Tensor, err error) {
+	t = tensor.Holding(tensor.OptionalOf(dt))
+	for r.more() {
+		switch r.num {
+		case 1:
+			name = r.text()
+		case 3:
+			m := r.message("tensor")
+			p := decodeTensor(m)
+			r.failWith(m.err)
+			if r.err != nil {
+				return name, t, r.err
+			}
+			item, err := s.tensor(p)
+			if err != nil {
+				return name, t, err
+			}
+			t.Items = append(t.Items, item)
+		case 5:
+			m := r.message("sequence")
+			_, item, err := s.sequence(m, dt)
+			r.failWith(m.err)
+			if err != nil {
+				return name, t, err
+			}
+			t.Items = append(t.Items, item)
+		default:
+			r.skip()
+		}
+	}
+	return name, t, r.err
 }
 
 // ReadTensor reads a TensorProto file.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/tensor"
 )
 
 func write(t *testing.T, path string, data []byte) {
@@ -48,11 +49,12 @@ func TestLoadTestSets(t *testing.T) {
 	sequence := message(nil).str(1, "s").num(2, 1).bytes(3, tensorMsg("", 1, float32s(1), 1))
 	write(t, filepath.Join(dir, "seq", "output_0.pb"), sequence)
 	write(t, filepath.Join(dir, "text", "output_0.pb"), message(nil).num(1, 1).num(2, 8).str(6, "hello"))
-	for _, name := range []string{"seq", "text"} {
-		var u *fault.Unsupported
-		if _, err := LoadTestSets(filepath.Join(dir, name)); !errors.As(err, &u) {
-			t.Errorf("%s: %v", name, err)
-		}
+	var u *fault.Unsupported
+	if _, err := LoadTestSets(filepath.Join(dir, "seq")); !errors.As(err, &u) {
+		t.Errorf("a sequence without a model that says so: %v", err)
+	}
+	if sets, err = LoadTestSets(filepath.Join(dir, "text")); err != nil || sets[0].Outputs[0].Tensor.Strings()[0] != "hello" {
+		t.Errorf("text: %v, %v", sets, err)
 	}
 	write(t, filepath.Join(dir, "cut", "output_0.pb"), tensorMsg("", 7, int64s(5), 1)[:8])
 	var format *fault.Format
@@ -65,9 +67,14 @@ func TestLoadTestSets(t *testing.T) {
 	seqType := message(nil).bytes(4, message(nil).bytes(1, message(nil).bytes(1, message(nil).num(1, 1))))
 	write(t, filepath.Join(other, "model.onnx"), modelMsg(13, graphSpec{outputs: []message{message(nil).str(1, "y").bytes(2, seqType)}}))
 	write(t, filepath.Join(other, "test_data_set_0", "output_0.pb"), message(nil).str(1, "").num(2, 1))
-	var u *fault.Unsupported
-	if _, err := LoadTestSets(other); !errors.As(err, &u) {
-		t.Errorf("empty sequence: %v", err)
+	sets, err = LoadTestSets(other)
+	if err != nil || sets[0].Outputs[0].Tensor.DType != tensor.SequenceOf(tensor.F32) || len(sets[0].Outputs[0].Tensor.Items) != 0 {
+		t.Errorf("empty sequence: %v, %v", sets, err)
+	}
+	write(t, filepath.Join(other, "test_data_set_0", "output_0.pb"), sequence)
+	sets, err = LoadTestSets(other)
+	if err != nil || len(sets[0].Outputs[0].Tensor.Items) != 1 || sets[0].Outputs[0].Tensor.Items[0].F32()[0] != 1 {
+		t.Errorf("sequence: %v, %v", sets, err)
 	}
 }
 

@@ -1,11 +1,17 @@
 package onnx
 
-import "github.com/dsk-toolkit/dsk/tensor"
+import (
+	"math"
+
+	"github.com/x448/float16"
+
+	"github.com/dsk-toolkit/dsk/tensor"
+)
 
 // countWeight adds a constant to the number of parameters. Scalars are settings, and a
 // batch normalization's running statistics are not learnt: neither counts.
 func (im *importer) countWeight(source string, t *tensor.Tensor) {
-	if t.DType.IsFloat() && len(t.Shape) > 0 && !im.statistics[source] {
+	if (t.DType.IsFloat() || t.DType.IsSmall()) && len(t.Shape) > 0 && !im.statistics[source] {
 		im.parameters += int64(t.Len())
 	}
 }
@@ -50,4 +56,30 @@ func (im *importer) lastConstants(sc *scope, nodes []*protoNode) []*protoNode {
 		out = append(out, n)
 	}
 	return out
+}
+
+// floatValues returns the elements of a float tensor.
+func floatValues(t *tensor.Tensor) ([]float32, error) {
+	t, err := t.Loaded()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float32, t.Len())
+	switch t.DType {
+	case tensor.F32:
+		return t.F32(), nil
+	case tensor.F64:
+		for i, v := range tensor.View[float64](t) {
+			out[i] = float32(v)
+		}
+	case tensor.F16:
+		for i, v := range tensor.View[uint16](t) {
+			out[i] = float16.Frombits(v).Float32()
+		}
+	default: // BF16
+		for i, v := range tensor.View[uint16](t) {
+			out[i] = math.Float32frombits(uint32(v) << 16)
+		}
+	}
+	return out, nil
 }

@@ -247,6 +247,10 @@ func (d *decoder) checkedSize(t *tensor.Tensor) int {
 		d.fail("tensor without a shape")
 		return 0
 	}
+	if t.DType == tensor.STRING || t.DType.Holds() {
+		d.fail("a tensor of %v: strings are attributes", t.DType)
+		return 0
+	}
 	if levelCount(t.DType) > 0 && !d.levels {
 		d.fail("%v tensor without levels", t.DType)
 		return 0
