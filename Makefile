@@ -7,7 +7,7 @@ LINT   ?= golangci-lint
 QEMU   ?= qemu-aarch64-static
 TIME   ?= 30s
 REF    ?= HEAD
-LEVELS ?= generic avx2 avx512vnni
+LEVELS ?= generic avx2 avxvnni avx512vnni
 DSK    := bin/dsk
 ARM64  := cortex-a72 cortex-a76 max
 

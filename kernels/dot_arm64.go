@@ -129,18 +129,24 @@ func (m *MatMul) panelsDot(dst []float32, p, n int, acts []actBlock, _ int) {
 	}
 }
 
-// tileReadsCodes reports whether the tile kernel reads the levels of D8 where they lie.
-func tileReadsCodes() bool { return !useI8MM }
+// tileLevels reports whether the tile kernel can take the levels.
+func (m *MatMul) tileLevels() bool { return true }
 
-// expand prepares panel p for the tile kernels.
-func (m *MatMul) expand(levels, scales []byte, p int) {
+// tileStart is what packed activations have for the sum of a group.
+func tileStart(sum int32) int32 { return sum }
+
+// expand prepares groups [g, g+n) of panel p for the tile kernels and returns where the levels are: in
+// levels, or with D8 where they lie. Offsets lie behind the scales.
+func (m *MatMul) expand(levels, scales []byte, format Format, p, g, n int) *byte {
+	panel := m.panel(p)
+	codes := CodesOffset(m.w.K) + g*format.GroupBytes()
+	_, _ = levels[n*expandedLevels-1], scales[n*expandedScales-1]
 	args := gemvArgs{
-		panel: &m.panel(p)[0], lut: &m.lut, codes: CodesOffset(m.w.K), groups: m.groups,
-		levels: &levels[:m.groups*expandedLevels][0], scales: &scales[:m.groups*expandedScales][0],
+		panel: &panel[g*PanelRows], lut: &m.lut, codes: codes - g*PanelRows, groups: n, levels: &levels[0], scales: &scales[0],
 	}
 	expandScalesNEON(&args)
 	if useI8MM {
-		switch m.format {
+		switch format {
 		case D8:
 			expandD8I8MM(&args)
 		case D4:
@@ -150,9 +156,11 @@ func (m *MatMul) expand(levels, scales []byte, p int) {
 		case D2:
 			expandD2I8MM(&args)
 		}
-		return
+		return &levels[0]
 	}
-	switch m.format {
+	switch format {
+	case D8:
+		return &panel[codes]
 	case D4:
 		expandD4NEON(&args)
 	case D3:
@@ -160,7 +168,11 @@ func (m *MatMul) expand(levels, scales []byte, p int) {
 	case D2:
 		expandD2NEON(&args)
 	}
+	return &levels[0]
 }
+
+// expandFloats is there for other architectures.
+func (m *MatMul) expandFloats(dst []float32, p, g, n int, scratch []byte) bool { return false }
 
 func dotTile(args *tileArgs) {
 	for quarter := range 4 {

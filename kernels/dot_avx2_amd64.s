@@ -269,17 +269,21 @@ group:
 	RET
 
 // func expandScalesAVX2(args *gemvArgs)
+//
+// The scales as float32, then tileMagic times each.
 TEXT ·expandScalesAVX2(SB), NOSPLIT, $0-8
 	PANELSETUP
+	CONSTD(const_tileMagicBits, X13, Y13)
 	MOVQ gemvArgs_scales(AX), DI
 	LEAQ const_ScalesOffset(SI), R11
 group:
-	OFFSETS(Y2, Y3)
 	FACTORS(Y4, Y5)
+	VMULPS Y13, Y4, Y2
+	VMULPS Y13, Y5, Y3
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
-	VMOVDQU Y2, 64(DI)
-	VMOVDQU Y3, 96(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
 	ADDQ $16, R11
 	ADDQ $const_expandedScales, DI
 	DECQ R10
@@ -289,43 +293,88 @@ group:
 
 #define EXPANDSETUP \
 	PANELSETUP \
+	VPBROADCASTD panelLUT_shift(R11), Y12 \
 	MOVQ gemvArgs_levels(AX), DI \
+	LEAQ const_ScalesOffset(SI), R11 \
 	LEAQ (SI)(R9*1), R12
 
+// SHIFTS makes Y2, Y3 what to add to the levels of rows 0-7 and 8-15: the shift where a row's scale has TableBit.
+#define SHIFTS \
+	VPMOVZXBD (R11), Y2 \
+	VPMOVZXBD 8(R11), Y3 \
+	VPSLLD $24, Y2, Y2 \
+	VPSLLD $24, Y3, Y3 \
+	VPSRAD $31, Y2, Y2 \
+	VPSRAD $31, Y3, Y3 \
+	VPAND Y12, Y2, Y2 \
+	VPAND Y12, Y3, Y3
+
 #define EXPANDEND(bytes) \
+	ADDQ $16, R11 \
 	ADDQ $bytes, R12 \
 	ADDQ $const_expandedLevels, DI \
 	DECQ R10
 
-#define D4EXPAND(line, out) \
+#define D4EXPAND(line, out, shift) \
 	VMOVDQU line(R12), Y4 \
 	VPSRLW $4, Y4, Y5 \
 	VPAND Y13, Y4, Y4 \
 	VPAND Y13, Y5, Y5 \
 	VPSHUFB Y4, Y14, Y4 \
 	VPSHUFB Y5, Y14, Y5 \
+	VPADDB shift, Y4, Y4 \
+	VPADDB shift, Y5, Y5 \
 	VMOVDQU Y4, out(DI) \
 	VMOVDQU Y5, out+64(DI)
 
-#define QUADSOUT(out) \
+#define QUADSOUT(out, shift) \
+	VPADDB shift, Y4, Y4 \
+	VPADDB shift, Y5, Y5 \
+	VPADDB shift, Y6, Y6 \
+	VPADDB shift, Y7, Y7 \
 	VMOVDQU Y4, out(DI) \
 	VMOVDQU Y5, out+64(DI) \
 	VMOVDQU Y6, out+128(DI) \
 	VMOVDQU Y7, out+192(DI)
+
+#define D8EXPAND(line) \
+	VPADDB line(R12), Y2, Y4 \
+	VPADDB line+32(R12), Y3, Y5 \
+	VMOVDQU Y4, line(DI) \
+	VMOVDQU Y5, line+32(DI)
+
+// func expandD8AVX2(args *gemvArgs)
+TEXT ·expandD8AVX2(SB), NOSPLIT, $0-8
+	EXPANDSETUP
+group:
+	SHIFTS
+	D8EXPAND(0)
+	D8EXPAND(64)
+	D8EXPAND(128)
+	D8EXPAND(192)
+	D8EXPAND(256)
+	D8EXPAND(320)
+	D8EXPAND(384)
+	D8EXPAND(448)
+	EXPANDEND(512)
+	JNZ group
+	VZEROUPPER
+	RET
 
 // func expandD4AVX2(args *gemvArgs)
 TEXT ·expandD4AVX2(SB), NOSPLIT, $0-8
 	EXPANDSETUP
 	CONSTD(0x0f0f0f0f, X13, Y13)
 group:
-	D4EXPAND(0, 0)
-	D4EXPAND(32, 32)
-	D4EXPAND(64, 128)
-	D4EXPAND(96, 160)
-	D4EXPAND(128, 256)
-	D4EXPAND(160, 288)
-	D4EXPAND(192, 384)
-	D4EXPAND(224, 416)
+	SHIFTS
+	D4EXPAND(0, 0, Y2)
+	D4EXPAND(32, 32, Y3)
+	D4EXPAND(64, 128, Y2)
+	D4EXPAND(96, 160, Y3)
+	D4EXPAND(128, 256, Y2)
+	D4EXPAND(160, 288, Y3)
+	D4EXPAND(192, 384, Y2)
+	D4EXPAND(224, 416, Y3)
 	EXPANDEND(256)
 	JNZ group
 	VZEROUPPER
@@ -336,14 +385,15 @@ TEXT ·expandD2AVX2(SB), NOSPLIT, $0-8
 	EXPANDSETUP
 	CONSTD(0x03030303, X13, Y13)
 group:
+	SHIFTS
 	D2HALF(0)
-	QUADSOUT(0)
+	QUADSOUT(0, Y2)
 	D2HALF(32)
-	QUADSOUT(32)
+	QUADSOUT(32, Y3)
 	D2HALF(64)
-	QUADSOUT(256)
+	QUADSOUT(256, Y2)
 	D2HALF(96)
-	QUADSOUT(288)
+	QUADSOUT(288, Y3)
 	EXPANDEND(128)
 	JNZ group
 	VZEROUPPER
@@ -355,120 +405,63 @@ TEXT ·expandD3AVX2(SB), NOSPLIT, $0-8
 	CONSTD(0x03030303, X13, Y13)
 	CONSTD(0x04040404, X10, Y10)
 group:
+	SHIFTS
 	D3HALF0(0, 128)
-	QUADSOUT(0)
+	QUADSOUT(0, Y2)
 	D3HALF0(32, 160)
-	QUADSOUT(32)
+	QUADSOUT(32, Y3)
 	D3HALF1(64, 128)
-	QUADSOUT(256)
+	QUADSOUT(256, Y2)
 	D3HALF1(96, 160)
-	QUADSOUT(288)
+	QUADSOUT(288, Y3)
 	EXPANDEND(192)
 	JNZ group
 	VZEROUPPER
 	RET
 
-// QUAD adds four products per output for two rows of activations, (R13) and (R13)(R8*1).
-#define QUAD(line, off) \
-	VMOVDQU line(SI), Y8 \
-	VMOVDQU line+32(SI), Y9 \
-	VPBROADCASTD off(R13), Y10 \
-	VPBROADCASTD off(R13)(R8*1), Y11 \
-	VPMADDUBSW Y10, Y8, Y12 \
-	VPMADDUBSW Y10, Y9, Y13 \
-	VPMADDUBSW Y11, Y8, Y8 \
-	VPMADDUBSW Y11, Y9, Y9 \
-	VPMADDWD Y15, Y12, Y12 \
-	VPMADDWD Y15, Y13, Y13 \
-	VPMADDWD Y15, Y8, Y8 \
-	VPMADDWD Y15, Y9, Y9 \
-	VPADDD Y12, Y4, Y4 \
-	VPADDD Y13, Y5, Y5 \
-	VPADDD Y8, Y6, Y6 \
-	VPADDD Y9, Y7, Y7
+// WEIGHTS turns a byte of the levels of 8 rows to weights.
+#define WEIGHTS(y, scale, out) \
+	VPAND Y12, y, y \
+	VPSUBD Y13, y, y \
+	VCVTDQ2PS y, y \
+	VMULPS scale, y, y \
+	VMOVUPS y, out(DI)
 
-// func dotTileAVX2(args *tileArgs, panel int)
-//
-// One of the two panels of a tile, two rows of activations at a time:
-// row 0 has float sums Y0, Y1 and integer sums Y4, Y5, row 1 Y2, Y3 and Y6, Y7.
-TEXT ·dotTileAVX2(SB), NOSPLIT, $0-16
-	MOVQ args+0(FP), AX
-	MOVQ panel+8(FP), BX
-	MOVQ tileArgs_dst(AX), DI
-	MOVQ BX, CX
-	SHLQ $6, CX
-	ADDQ CX, DI
-	MOVQ tileArgs_ldd(AX), R12
-	MOVQ tileArgs_acts(AX), DX
-	MOVQ tileArgs_actStride(AX), R8
-	MOVQ tileArgs_rowScales(AX)(BX*8), R9
-	MOVQ tileArgs_rows(AX), R10
-	VPCMPEQW Y15, Y15, Y15
-	VPSRLW $15, Y15, Y15
-rows:
-	CMPQ R10, $1
-	JNE two
-	XORQ R8, R8 // a last single row is computed twice, to the same place
-	XORQ R12, R12
-two:
-	MOVQ tileArgs_levels(AX)(BX*8), SI
-	MOVQ tileArgs_scales(AX)(BX*8), R11
-	MOVQ tileArgs_groups(AX), CX
-	MOVQ DX, R13
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+#define HALFLINE(half, scale) \
+	VMOVDQU half(SI), Y4 \
+	VPSRLD $8, Y4, Y5 \
+	VPSRLD $16, Y4, Y6 \
+	VPSRLD $24, Y4, Y7 \
+	WEIGHTS(Y4, scale, half) \
+	WEIGHTS(Y5, scale, half+64) \
+	WEIGHTS(Y6, scale, half+128) \
+	WEIGHTS(Y7, scale, half+192)
+
+// func expandFloatsAVX2(dst *float32, levels, scales, rowScales *byte, groups int)
+TEXT ·expandFloatsAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ levels+8(FP), SI
+	MOVQ scales+16(FP), R11
+	MOVQ rowScales+24(FP), R12
+	MOVQ groups+32(FP), R10
+	VMOVUPS (R12), Y0
+	VMOVUPS 32(R12), Y1
+	CONSTD(0xff, X12, Y12)
+	CONSTD(const_LevelZero, X13, Y13)
 group:
-	VPBROADCASTD 4(R13), Y10
-	VPBROADCASTD 4(R13)(R8*1), Y11
-	VPMADDWD 64(R11), Y10, Y4
-	VPMADDWD 96(R11), Y10, Y5
-	VPMADDWD 64(R11), Y11, Y6
-	VPMADDWD 96(R11), Y11, Y7
-	QUAD(0, 8)
-	QUAD(64, 12)
-	QUAD(128, 16)
-	QUAD(192, 20)
-	QUAD(256, 24)
-	QUAD(320, 28)
-	QUAD(384, 32)
-	QUAD(448, 36)
-	VMOVUPS (R11), Y8
-	VMOVUPS 32(R11), Y9
-	VCVTDQ2PS Y4, Y4
-	VCVTDQ2PS Y5, Y5
-	VCVTDQ2PS Y6, Y6
-	VCVTDQ2PS Y7, Y7
-	VMULPS Y8, Y4, Y4
-	VMULPS Y9, Y5, Y5
-	VMULPS Y8, Y6, Y6
-	VMULPS Y9, Y7, Y7
-	VBROADCASTSS (R13), Y10
-	VBROADCASTSS (R13)(R8*1), Y11
-	VFMADD231PS Y10, Y4, Y0
-	VFMADD231PS Y10, Y5, Y1
-	VFMADD231PS Y11, Y6, Y2
-	VFMADD231PS Y11, Y7, Y3
-	ADDQ $const_expandedLevels, SI
-	ADDQ $const_expandedScales, R11
-	ADDQ $40, R13
+	VMULPS (R11), Y0, Y2
+	VMULPS 32(R11), Y1, Y3
+	MOVQ $8, CX
+line:
+	HALFLINE(0, Y2)
+	HALFLINE(32, Y3)
+	ADDQ $64, SI
+	ADDQ $256, DI
 	DECQ CX
+	JNZ line
+	ADDQ $const_expandedScales, R11
+	DECQ R10
 	JNZ group
-	VMOVUPS (R9), Y8
-	VMOVUPS 32(R9), Y9
-	VMULPS Y8, Y0, Y0
-	VMULPS Y9, Y1, Y1
-	VMULPS Y8, Y2, Y2
-	VMULPS Y9, Y3, Y3
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
-	VMOVUPS Y2, (DI)(R12*1)
-	VMOVUPS Y3, 32(DI)(R12*1)
-	LEAQ (DI)(R12*2), DI
-	LEAQ (DX)(R8*2), DX
-	SUBQ $2, R10
-	JGT rows
 	VZEROUPPER
 	RET
 

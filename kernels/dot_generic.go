@@ -24,16 +24,17 @@ import "math"
 // or threads it is computed with.
 
 // panelLUT holds Levels in the form that kernels read: the codes' levels repeated in four
-// lanes of 16 bytes, and the two offsets as int16 in the low half of a uint32.
+// lanes of 16 bytes, the two offsets as int16 in the low half of a uint32, and their difference.
 type panelLUT struct {
 	code    [LineBytes]uint8
 	offset  uint32 // -LevelZero
 	shifted uint32 // Shift - LevelZero
+	shift   uint32 // Shift as int8, four times
 }
 
 func newPanelLUT(f Format, lv *Levels) panelLUT {
 	zero, shifted := int16(-LevelZero), int16(lv.Shift)-LevelZero
-	l := panelLUT{offset: uint32(uint16(zero)), shifted: uint32(uint16(shifted))}
+	l := panelLUT{offset: uint32(uint16(zero)), shifted: uint32(uint16(shifted)), shift: uint32(uint8(lv.Shift)) * 0x01010101}
 	for i := range l.code {
 		c := i % 16
 		if f != D8 {

@@ -9,9 +9,13 @@ func quantizeActsSIMD(dst []actBlock, x []float32) int { return 0 }
 
 func gemmScratch(rows, groups int) int { return 0 }
 
-func (m *MatMul) gemmSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scratch []byte) bool {
-	return false
-}
+func (m *MatMul) tileCount(rows int) int { return 0 }
+
+func packTile(tile []actBlock, i, rows int, acts []actBlock) {}
+
+func (m *MatMul) gemmTiles(first, end, lo, hi int, scratch []byte) {}
+
+func (m *MatMul) expandFloats(dst []float32, p, g, n int, scratch []byte) bool { return false }
 
 func (m *MatMul) gemvSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scratch []byte) bool {
 	return false

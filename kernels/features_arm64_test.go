@@ -44,7 +44,7 @@ func TestFeaturesRun(t *testing.T) {
 				t.Errorf("%s: activations are quantized in plain Go", name)
 			}
 			if rows < gemmMinRows && !m.gemvSIMD(m.dst, acts, rows, 0, m.panels, scratch) ||
-				rows >= gemmMinRows && !m.gemmSIMD(m.dst, acts, rows, 0, m.panels, scratch) {
+				rows >= gemmMinRows && m.tileCount(rows) == 0 {
 				t.Errorf("%s: a product of %d rows runs in plain Go", name, rows)
 			}
 		}

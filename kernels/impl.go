@@ -28,7 +28,7 @@ func init() {
 }
 
 // List returns the names of the implementations that this machine can run, slowest
-// first: generic, then as the processor has them avx2 and avx512vnni, or neon, neon-dotprod and neon-i8mm.
+// first: generic, then as the processor has them avx2, avxvnni and avx512vnni, or neon, neon-dotprod and neon-i8mm.
 func List() []string {
 	names := []string{"generic"}
 	for _, i := range offered() {

@@ -25,9 +25,11 @@ type MatMul struct {
 	dst, x   []float32
 	ldd, ldx int
 	rows     int
-	acts     []actBlock
-	parts    []byte // scratch of the parts, partBytes each
-	size     int    // partBytes
+	tiles    int        // that the rows are parted in if they are computed by tiles, else 0
+	acts     []actBlock // row by row, or packed in tiles
+	given    []actBlock // of RunQuantized
+	parts    []byte     // scratch of the parts, partBytes each
+	size     int        // partBytes
 }
 
 // matMulTask is what the next Task.Do of a MatMul does.
@@ -97,10 +99,13 @@ func (m *MatMul) actsBytes(rows int) int {
 
 // partBytes is the scratch of one part.
 func (m *MatMul) partBytes(rows int) int {
-	if m.format == 0 {
+	switch {
+	case m.expanded != 0:
+		return roundUp(expandedScratch(m.w.K), LineBytes)
+	case m.format == 0:
 		return roundUp(panelsFloatScratch(rows, &m.w), LineBytes)
 	}
-	return tileRows*tileCols*4 + gemmScratch(rows, m.groups)
+	return tileRows*tileCols*4 + roundUp(gemmScratch(rows, m.groups), LineBytes)
 }
 
 // ScratchBytes returns the scratch that Run needs for up to rows rows.
@@ -132,22 +137,32 @@ func (m *MatMul) Run(dst []float32, ldd int, x []float32, ldx, rows int, scratch
 	if rows*m.w.N*m.w.K < serialWork {
 		threads = 1
 	}
+	m.multiply(scratch, threads)
+}
+
+// multiply runs the product that m describes. scratch begins on a line.
+func (m *MatMul) multiply(scratch []byte, threads int) {
+	m.size, m.tiles = m.partBytes(m.rows), 0
 	if m.format != 0 && m.w.K > 0 {
-		m.acts = actBlocks(scratch, rows*m.groups)
-		scratch = scratch[m.actsBytes(rows):]
-		if rows >= threads && rows*m.w.K >= quantizeWork {
+		m.tiles = m.tileCount(m.rows)
+		m.acts, m.parts = actBlocks(scratch, m.rows*m.groups), scratch[m.actsBytes(m.rows):]
+		switch {
+		case m.given != nil && m.tiles == 0:
+			m.acts = m.given
+		case m.rows >= threads && m.rows*m.w.K >= quantizeWork:
 			m.run(taskQuantize, threads)
-		} else {
+		default:
 			m.run(taskQuantize, 1)
 		}
+	} else {
+		m.parts = scratch
 	}
-	m.parts, m.size = scratch, m.partBytes(rows)
 	if m.splitRows(threads) {
 		m.run(taskRows, threads)
 	} else {
 		m.run(taskPanels, threads)
 	}
-	m.dst, m.x, m.acts, m.parts = nil, nil, nil, nil
+	m.dst, m.x, m.acts, m.given, m.parts = nil, nil, nil, nil, nil
 }
 
 // splitRows reports whether the parts of a product are better taken from its rows:
@@ -170,6 +185,11 @@ func (m *MatMul) run(task matMulTask, threads int) {
 func (m *MatMul) Do(part, parts int) {
 	switch m.task {
 	case taskQuantize:
+		if m.tiles > 0 {
+			lo, hi := Span(m.tiles, 1, part, parts)
+			m.quantizeTiles(lo, hi, m.parts[part*m.size:][:m.size])
+			return
+		}
 		lo, hi := Span(m.rows, 1, part, parts)
 		for i := lo; i < hi; i++ {
 			quantizeActs(m.acts[i*m.groups:(i+1)*m.groups], m.x[i*m.ldx:][:m.w.K])
@@ -178,8 +198,37 @@ func (m *MatMul) Do(part, parts int) {
 		lo, hi := Span(m.panels, 2, part, parts)
 		m.block(0, m.rows, lo, hi, m.parts[part*m.size:][:m.size])
 	case taskRows:
+		scratch := m.parts[part*m.size:][:m.size]
+		if m.tiles > 0 {
+			lo, hi := Span(m.tiles, 1, part, parts)
+			m.block(m.tileRow(lo), m.tileRow(hi), 0, m.panels, scratch)
+			return
+		}
 		lo, hi := Span(m.rows, tileRows, part, parts)
-		m.block(lo, hi, 0, m.panels, m.parts[part*m.size:][:m.size])
+		m.block(lo, hi, 0, m.panels, scratch)
+	}
+}
+
+// tileRow returns the first row of tile t.
+func (m *MatMul) tileRow(t int) int { return t * m.rows / m.tiles }
+
+// tileOf returns the tile whose first row is row.
+func (m *MatMul) tileOf(row int) int { return (row*m.tiles + m.rows - 1) / m.rows }
+
+// quantizeTiles quantizes the activations of tiles [lo, hi), or takes the given ones, and packs them.
+func (m *MatMul) quantizeTiles(lo, hi int, scratch []byte) {
+	acts := actBlocks(scratch, m.groups)
+	for t := lo; t < hi; t++ {
+		first, end := m.tileRow(t), m.tileRow(t+1)
+		tile := m.acts[first*m.groups : end*m.groups]
+		for i := first; i < end; i++ {
+			if m.given != nil {
+				acts = m.given[i*m.groups:][:m.groups]
+			} else {
+				quantizeActs(acts, m.x[i*m.ldx:][:m.w.K])
+			}
+			packTile(tile, i-first, end-first, acts)
+		}
 	}
 }
 
@@ -200,9 +249,11 @@ func (m *MatMul) block(row, rowEnd, lo, hi int, scratch []byte) {
 		m.panelsExpanded(dst, m.x[row*m.ldx:], rows, lo, hi, scratch)
 	case m.format == 0:
 		panelsFloat(dst, m.ldd, m.x[row*m.ldx:], m.ldx, rows, &m.w, lo, hi, scratch)
+	case m.tiles > 0:
+		m.gemmTiles(m.tileOf(row), m.tileOf(rowEnd), lo, hi, scratch)
 	default:
 		acts := m.acts[row*m.groups : rowEnd*m.groups]
-		if !m.gemmSIMD(dst, acts, rows, lo, hi, scratch) && !m.gemvSIMD(dst, acts, rows, lo, hi, scratch) {
+		if !m.gemvSIMD(dst, acts, rows, lo, hi, scratch) {
 			m.generic(dst, acts, rows, lo, hi, scratch)
 		}
 	}

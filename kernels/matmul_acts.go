@@ -32,17 +32,10 @@ func (m *MatMul) RunQuantized(dst []float32, ldd int, acts []byte, rows int, scr
 		panic("kernels: MatMul.RunQuantized: dst, acts or scratch is too short")
 	}
 	m.dst, m.ldd, m.rows = dst, ldd, rows
-	m.acts = actBlocks(acts, rows*m.groups)
-	m.parts = scratch[-uintptr(unsafe.Pointer(&scratch[0]))%LineBytes:]
-	m.size = m.partBytes(rows)
+	m.given = actBlocks(acts, rows*m.groups)
 	threads := m.threads()
 	if rows*m.w.N*m.w.K < serialWork {
 		threads = 1
 	}
-	if m.splitRows(threads) {
-		m.run(taskRows, threads)
-	} else {
-		m.run(taskPanels, threads)
-	}
-	m.dst, m.acts, m.parts = nil, nil, nil
+	m.multiply(scratch[-uintptr(unsafe.Pointer(&scratch[0]))%LineBytes:], threads)
 }

@@ -10,21 +10,31 @@ func NewMatMulFloat(p *Pool, w Weights, bias []float32, act Activation) *MatMul 
 	return m
 }
 
+// expandedScratch returns the bytes of scratch that panelsExpanded needs: for two panels as float32, and for
+// the levels and scales of one.
+func expandedScratch(k int) int {
+	depth := roundUp(min(k, gemmDepth), GroupLen)
+	return depth*stripCols*4 + Groups(depth)*(PanelRows*GroupLen+2*PanelRows*4)
+}
+
 // panelsExpanded is panelsFloat for quantized weights.
 func (m *MatMul) panelsExpanded(dst []float32, x []float32, rows, lo, hi int, scratch []byte) {
 	n, k := min(hi*PanelRows, m.w.N), m.w.K
-	block := floatsOf(scratch)
+	blockBytes := roundUp(min(k, gemmDepth), GroupLen) * stripCols * 4
+	block, scratch := floatsOf(scratch[:blockBytes]), scratch[blockBytes:]
 	for i := 0; i < rows; i += gemmRows {
 		count := min(gemmRows, rows-i)
 		for at := 0; at < k; at += gemmDepth {
 			depth := min(gemmDepth, k-at)
+			groups := Groups(depth)
+			size := groups * GroupLen * PanelRows
 			for p := lo; p < hi; p += 2 {
-				b0 := block[:depth*PanelRows]
+				b0 := block[:size]
 				b1 := b0
-				m.expandBlock(b0, p, at)
+				m.expandBlock(b0, p, at/GroupLen, groups, scratch)
 				if p+1 < hi {
-					b1 = block[depth*PanelRows:][:depth*PanelRows]
-					m.expandBlock(b1, p+1, at)
+					b1 = block[size:][:size]
+					m.expandBlock(b1, p+1, at/GroupLen, groups, scratch)
 				}
 				c := p * PanelRows
 				gemmStrip(dst[i*m.ldd+c:], m.ldd, x[i*m.ldx+at:], m.ldx, count, b0, b1, PanelRows, min(stripCols, n-c), depth, at > 0)
@@ -33,28 +43,30 @@ func (m *MatMul) panelsExpanded(dst []float32, x []float32, rows, lo, hi int, sc
 	}
 }
 
-// expandBlock writes columns k.. of panel p to dst, 16 rows of each side by side: dst[c*16+r] is column k+c
-// of row r. k is a multiple of GroupLen.
-func (m *MatMul) expandBlock(dst []float32, p, k int) {
+// expandBlock writes groups [g, g+n) of panel p to dst, 16 rows of a column side by side: dst[c*16+r] is column c
+// of row r. scratch is for expandFloats.
+func (m *MatMul) expandBlock(dst []float32, p, g, n int, scratch []byte) {
+	if m.expandFloats(dst, p, g, n, scratch) {
+		return
+	}
 	panel := m.panel(p)
 	size := m.expanded.GroupBytes()
 	offsets := [2]int32{int32(int16(m.lut.offset)), int32(int16(m.lut.shifted))}
 	var level [PanelRows][GroupLen]uint8
 	var offset [PanelRows]int32
 	var scale [PanelRows]float32
-	for g := k / GroupLen; len(dst) > 0; g++ {
+	for ; n > 0; g, n = g+1, n-1 {
 		expandGroup(&level, panel[CodesOffset(m.w.K)+g*size:][:size], m.expanded, &m.lut)
 		for r, s := range panel[ScalesOffset+g*PanelRows:][:PanelRows] {
 			offset[r] = offsets[s/TableBit]
 			scale[r] = float32(s&MaxScale) * getFloat32(panel[r*4:])
 		}
-		columns := min(GroupLen, len(dst)/PanelRows)
-		for c := range columns {
+		for c := range GroupLen {
 			out := (*[PanelRows]float32)(dst[c*PanelRows:])
 			for r := range out {
 				out[r] = float32(int32(level[r][c])+offset[r]) * scale[r]
 			}
 		}
-		dst = dst[columns*PanelRows:]
+		dst = dst[GroupLen*PanelRows:]
 	}
 }

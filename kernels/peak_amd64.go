@@ -62,7 +62,7 @@ func peaksSIMD() []Peak {
 	bf16 := hasAVX512 && cpu.X86.HasAVX512BF16
 	add(hasAVX2, "vpmaddubsw+vpmaddwd+vpaddd ymm", "avx2", "int8", 32, 4, peakVPMADDUBSWAVX2)
 	add(hasAVX2, "vfmadd231ps ymm", "avx2", "f32", 32, 1, peakVFMADDAVX2)
-	add(hasAVX2 && cpu.X86.HasAVXVNNI, "vpdpbusd ymm (vex)", "avxvnni", "int8", 32, 4, peakVPDPBUSDAVXVNNI)
+	add(hasVNNI, "vpdpbusd ymm (vex)", "avxvnni", "int8", 32, 4, peakVPDPBUSDAVXVNNI)
 	add(hasAVX512, "vpdpbusd zmm", "avx512vnni", "int8", 64, 4, peakVPDPBUSDAVX512)
 	add(bf16, "vdpbf16ps zmm", "avx512vnni", "bf16", 64, 2, peakVDPBF16PSAVX512)
 	add(hasAVX512, "vfmadd231ps zmm", "avx512vnni", "f32", 64, 1, peakVFMADDAVX512)

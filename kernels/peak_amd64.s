@@ -1,16 +1,16 @@
 //go:build amd64 && !purego
 
 #include "textflag.h"
+#include "vex_amd64.h"
 
 // Loops that show the peak rate of one instruction: independent accumulators, more of them than the instruction's
 // latency times its rate, and a counter. Every factor is 1, so that the accumulators count; they are stored at the end.
 //
-// Two instructions are missing from the assembler in the form that is needed. Their operands are fixed here:
-// factors in registers 14 and 15, the accumulator in register d, 0..7 for LOW and 8..13 for HIGH.
+// VDPBF16PS is missing from the assembler. Its operands are fixed here: factors in registers 14 and 15,
+// the accumulator in register d, 0..7 for LOW and 8..13 for HIGH.
 
-// VEX.256.66.0F38.W0 50 /r: vpdpbusd ymm(d), ymm14, ymm15
-#define DPBUSDLOW(d) BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $(0xc7 + 8*d)
-#define DPBUSDHIGH(d) BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $(0xc7 + 8*(d-8))
+// vpdpbusd ymm(d), ymm14, ymm15
+#define DPBUSDY(d) VPDPBUSDY(15, 14, d)
 
 // EVEX.512.F3.0F38.W0 52 /r: vdpbf16ps zmm(d), zmm14, zmm15
 #define DPBF16LOW(d) BYTE $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $(0xc7 + 8*d)
@@ -117,18 +117,18 @@ TEXT ·peakVPDPBUSDAVXVNNI(SB), NOSPLIT, $0-16
 	CLEARY
 
 loop:
-	DPBUSDLOW(0)
-	DPBUSDLOW(1)
-	DPBUSDLOW(2)
-	DPBUSDLOW(3)
-	DPBUSDLOW(4)
-	DPBUSDLOW(5)
-	DPBUSDLOW(6)
-	DPBUSDLOW(7)
-	DPBUSDHIGH(8)
-	DPBUSDHIGH(9)
-	DPBUSDHIGH(10)
-	DPBUSDHIGH(11)
+	DPBUSDY(0)
+	DPBUSDY(1)
+	DPBUSDY(2)
+	DPBUSDY(3)
+	DPBUSDY(4)
+	DPBUSDY(5)
+	DPBUSDY(6)
+	DPBUSDY(7)
+	DPBUSDY(8)
+	DPBUSDY(9)
+	DPBUSDY(10)
+	DPBUSDY(11)
 	DECQ CX
 	JNZ  loop
 	STOREY

@@ -3,8 +3,8 @@
 // the last stands in for those that lack, and is stored to the same place again.
 //
 //	R1 dst, row 0        R2 bytes between its rows     R3 levels of the group     R4 scales and offsets of the group
-//	R5..R8 activations of the rows                     R9 groups left             R10 row scales
-//	R13..R15 dst, rows 1..3
+//	R5..R8 activations of the rows                     R9 groups left             R10 factors
+//	R11 bytes of activations of a group                R13..R15 dst, rows 1..3
 //
 //	V12, V13 scales      V14 scale of a row's activations      V16..V23 float sums, two registers a row
 
@@ -17,7 +17,7 @@
 	ADD R11<<3, R0, R16; \
 	MOVD tileArgs_levels(R16), R3; \
 	MOVD tileArgs_scales(R16), R4; \
-	MOVD tileArgs_rowScales(R16), R10; \
+	MOVD tileArgs_factors(R16), R10; \
 	MOVD $lineBytes, R16; \
 	MUL R12, R16, R16; \
 	ADD R16, R3; \
@@ -26,9 +26,20 @@
 	MOVD tileArgs_dst(R0), R1; \
 	ADD R11<<6, R1; \
 	ADD R12<<5, R1; \
+	MOVD tileArgs_sums(R0), R16; \
+	ADD R11<<6, R16; \
+	ADD R12<<5, R16; \
+	LDQ(0, 16, 16); \
+	LDQ(16, 16, 17); \
+	LDQ(128, 16, 18); \
+	LDQ(144, 16, 19); \
+	LDQ(256, 16, 20); \
+	LDQ(272, 16, 21); \
+	LDQ(384, 16, 22); \
+	LDQ(400, 16, 23); \
 	MOVD tileArgs_ldd(R0), R2; \
 	MOVD tileArgs_acts(R0), R5; \
-	MOVD tileArgs_actStride(R0), R12; \
+	MOVD $40, R12; \
 	MOVD tileArgs_groups(R0), R9; \
 	MOVD tileArgs_rows(R0), R11; \
 	CMP $2, R11; \
@@ -46,14 +57,7 @@
 	ADD R16, R7, R8; \
 	CSEL LT, ZR, R2, R16; \
 	ADD R16, R14, R15; \
-	ZERO(16); \
-	ZERO(17); \
-	ZERO(18); \
-	ZERO(19); \
-	ZERO(20); \
-	ZERO(21); \
-	ZERO(22); \
-	ZERO(23)
+	MUL R12, R11, R11
 
 #define TILESCALES \
 	LDQ(0, 4, 12); \
@@ -72,10 +76,10 @@
 #define TILENEXT \
 	ADD $const_expandedLevels, R3; \
 	ADD $const_expandedScales, R4; \
-	ADD $40, R5; \
-	ADD $40, R6; \
-	ADD $40, R7; \
-	ADD $40, R8; \
+	ADD R11, R5; \
+	ADD R11, R6; \
+	ADD R11, R7; \
+	ADD R11, R8; \
 	SUBS $1, R9
 
 #define TILEEND \
