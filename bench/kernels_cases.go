@@ -164,7 +164,7 @@ func gemmCase(n int) kernelCase {
 
 // attentionCase is one group of query heads with a key/value head. Many queries are bound by arithmetic, one by reading.
 func attentionCase(name string, heads, queries, keys, dim int) kernelCase {
-	a := kernels.Attention{Heads: heads, Queries: queries, Keys: keys, Dim: dim, DimV: dim, Scale: float32(1 / math.Sqrt(float64(dim)))}
+	a := kernels.Attention{Heads: heads, Queries: queries, Keys: keys, Dim: dim, DimV: dim, QueryHead: dim, DstHead: dim, Scale: float32(1 / math.Sqrt(float64(dim)))}
 	kv := 2 * keys * dim * 4
 	c := kernelCase{kernel: "Attention", kind: "attention-" + name, format: "F32", m: heads * queries, n: keys, k: 2 * dim, set: kv,
 		macs: queries > 1, bytes: float64(kv), macsPerByte: float64(heads) / 4, peak: "f32", traffic: "read"}
@@ -172,7 +172,7 @@ func attentionCase(name string, heads, queries, keys, dim int) kernelCase {
 		q, k, v := normal(heads*queries*dim), normal(keys*dim), normal(keys*dim)
 		dst, scratch := make([]float32, len(q)), make([]byte, a.ScratchBytes())
 		return func() {
-			a.Run(dst, heads*dim, q, heads*dim, k, dim, v, dim, kernels.AttentionMask{}, scratch)
+			a.Run(dst, heads*dim, q, heads*dim, kernels.FloatRows(k, dim), kernels.FloatRows(v, dim), kernels.AttentionMask{}, scratch)
 		}
 	}
 	return c

@@ -1,10 +1,12 @@
 package kernels
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // Attention computes scaled dot-product attention of the query heads that share one key/value
-// head. All operands are token-major rows: element d of head h of query t lies at
-// q[t*ldq+h*Dim+d], of key s at k[s*ldk+d], of its value at v[s*ldv+d], of the result at dst[t*ldd+h*DimV+d].
+// head. Element d of head h of query t lies at q[t*ldq+h*QueryHead+d], of the result at dst[t*ldd+h*DstHead+d].
 //
 //	score[s] = Scale sum_d q[d] k[s,d]
 //	score[s] = Softcap tanh(score[s] / Softcap)    if Softcap > 0
@@ -12,22 +14,26 @@ import "math"
 //	dst      = sum_s softmax(score)[s] v[s]        over the keys that t sees; 0 if it sees none
 //
 // Keys are taken in blocks with a running maximum and sum (Milakov and Gimelshein 2018, Dao et al. 2022), so memory does not
-// grow with Keys. The blocks start at multiples of attentionKeys whatever the queries.
+// grow with Keys. The blocks start at multiples of attentionKeys whatever the queries, so that a query's result
+// has the same bits among others and alone. A block of keys and values is brought into the order of the products once
+// for all heads and queries; what no query of a block of rows sees is skipped.
 type Attention struct {
 	Heads, Queries int // query heads of the group, query tokens
 	Keys           int
 	Dim, DimV      int // of a query and key head, of a value head
-	Scale, Softcap float32
-	Causal         bool // query t sees the keys s <= t + Offset
-	Offset         int
-	Window         int // if > 0, query t sees only the keys s > t + Offset - Window
+	// QueryHead and DstHead are the elements between the heads of a query and of a result.
+	QueryHead, DstHead int
+	Scale, Softcap     float32
+	Causal             bool // query t sees the keys s <= t + Offset
+	Offset             int
+	Window             int // if > 0, query t sees only the keys s > t + Offset - Window
 	// Sinks, if not nil, has for each head the score of one more key that every query sees, whose value is 0 (Xiao et al. 2023).
 	Sinks []float32
 }
 
 const (
-	attentionKeys = 128 // keys of a block
-	attentionRows = 64  // query rows of a block: its scores fill 32 KiB
+	attentionKeys = 256 // keys of a block
+	attentionRows = 48  // query rows of a block: its scores fill 48 KiB
 )
 
 // AttentionMask is an additive mask: the row for head h and query t starts at
@@ -39,48 +45,78 @@ type AttentionMask struct {
 
 // ScratchBytes returns the bytes of scratch that Run needs.
 func (a *Attention) ScratchBytes() int {
-	return (attentionRows*attentionKeys+2*attentionRows)*4 + GemmScratchBytes(attentionKeys, max(a.Dim, attentionKeys))
+	c := scratchCutter{}
+	g := attentionRun{Attention: a}
+	g.cut(&c)
+	return c.used + LineBytes
 }
 
-// Run computes the group on the calling goroutine. dst must not overlap an operand.
-func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k []float32, ldk int, v []float32, ldv int, mask AttentionMask, scratch []byte) {
+// Run computes the group on the calling goroutine. dst must not overlap an operand. Keys and values may be of
+// different kinds. With RowsI8 and VNNI the queries are rounded to 8 bits with a scale for each, the weights to
+// 15 bits, and the products are exact integers; all else is computed in float32.
+func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k, v Rows, mask AttentionMask, scratch []byte) {
 	if len(scratch) < a.ScratchBytes() {
 		panic("kernels: Attention: scratch is too short")
 	}
-	// Lone queries (decoding) go by heads, several by tokens.
-	if a.Queries == 1 {
-		for h := 0; h < a.Heads; h += attentionRows {
-			r := attentionBlock{Attention: a, rows: min(attentionRows, a.Heads-h), first: 0, step: 0,
-				dst: dst[h*a.DimV:], ldd: a.DimV, q: q[h*a.Dim:], ldq: a.Dim, mask: mask.from(h, 0), ldmask: mask.HeadStride}
-			if a.Sinks != nil {
-				r.sinks, r.sinkStep = a.Sinks[h:], 1
-			}
-			r.run(k, ldk, v, ldv, scratch)
-		}
-		return
+	if n := a.Keys - 1; n >= 0 && (len(k.Data) < n*k.Stride+k.Kind.RowBytes(a.Dim) || len(v.Data) < n*v.Stride+v.Kind.RowBytes(a.DimV)) {
+		panic("kernels: Attention: keys or values are too short")
 	}
-	for h := range a.Heads {
-		for t := 0; t < a.Queries; t += attentionRows {
-			r := attentionBlock{Attention: a, rows: min(attentionRows, a.Queries-t), first: t, step: 1,
-				dst: dst[t*ldd+h*a.DimV:], ldd: ldd, q: q[t*ldq+h*a.Dim:], ldq: ldq, mask: mask.from(h, t), ldmask: mask.QueryStride}
-			if a.Sinks != nil {
-				r.sinks = a.Sinks[h:]
-			}
-			r.run(k, ldk, v, ldv, scratch)
-		}
-	}
+	g := attentionRun{Attention: a, dst: dst, ldd: ldd, q: q, ldq: ldq, k: k, v: v, mask: mask}
+	g.ints.keys, g.ints.values = intRows(k.Kind, a.Dim), intRows(v.Kind, a.DimV)
+	g.cut(&scratchCutter{from: scratch[-uintptr(unsafe.Pointer(unsafe.SliceData(scratch)))%LineBytes:]})
+	g.run()
 }
 
-func (m *AttentionMask) from(h, t int) []float32 {
-	if m.Data == nil {
+// scratchCutter cuts scratch into pieces of whole lines; without scratch it counts.
+type scratchCutter struct {
+	from []byte
+	used int
+}
+
+func (c *scratchCutter) bytes(n int) []byte {
+	at := c.used
+	c.used += roundUp(n, LineBytes)
+	if c.from == nil {
 		return nil
 	}
-	return m.Data[h*m.HeadStride+t*m.QueryStride:]
+	return c.from[at : at+n]
+}
+
+func (c *scratchCutter) floats(n int) []float32 { return floatsOf(c.bytes(4 * n)) }
+
+// attentionRun is one run of a group.
+type attentionRun struct {
+	*Attention
+	dst          []float32
+	ldd          int
+	q            []float32
+	ldq          int
+	k, v         Rows
+	mask         AttentionMask
+	scores       []float32 // of a block of rows: attentionKeys each
+	keys, values []float32 // packed
+	wide         []float32 // rows widened to float32
+	top, sum     []float32 // per row, in the order of the blocks
+	direct       []float32 // values that are read where they lie; or nil
+	directLd     int
+	ints         attentionInts
+}
+
+// cut takes what the run needs from scratch.
+func (g *attentionRun) cut(c *scratchCutter) {
+	rows := g.Heads * g.Queries
+	g.scores = c.floats(attentionRows * attentionKeys)
+	g.keys = c.floats(attentionKeys * g.Dim)
+	g.values = c.floats(attentionKeys * roundUp(g.DimV, stripCols))
+	g.wide = c.floats(attentionKeys * max(g.Dim, g.DimV))
+	g.top, g.sum = c.floats(rows), c.floats(rows)
+	g.ints.cut(c, rows, g.Dim)
 }
 
 // attentionBlock is a block of query rows at even distances; row r is query first + r*step.
 type attentionBlock struct {
-	*Attention
+	*attentionRun
+	index             int // of row 0 in the group's order
 	rows, first, step int
 	dst               []float32
 	ldd               int
@@ -88,8 +124,44 @@ type attentionBlock struct {
 	ldq               int
 	mask              []float32
 	ldmask            int
+	top, sum          []float32
 	sinks             []float32 // row r has sinks[r*sinkStep]; or nil
 	sinkStep          int
+}
+
+// blocks returns the number of blocks of rows. Lone queries (decoding) go by heads, several by tokens.
+func (g *attentionRun) blocks() int {
+	if g.Queries == 1 {
+		return (g.Heads + attentionRows - 1) / attentionRows
+	}
+	return g.Heads * ((g.Queries + attentionRows - 1) / attentionRows)
+}
+
+// block returns block i.
+func (g *attentionRun) block(i int) attentionBlock {
+	b := attentionBlock{attentionRun: g}
+	var h, t, row int
+	if g.Queries == 1 {
+		h = i * attentionRows
+		row = h
+		b.rows, b.ldd, b.ldq, b.ldmask, b.sinkStep = min(attentionRows, g.Heads-h), g.DstHead, g.QueryHead, g.mask.HeadStride, 1
+	} else {
+		perHead := (g.Queries + attentionRows - 1) / attentionRows
+		h, t = i/perHead, i%perHead*attentionRows
+		row = h*g.Queries + t
+		b.rows, b.first, b.step = min(attentionRows, g.Queries-t), t, 1
+		b.ldd, b.ldq, b.ldmask = g.ldd, g.ldq, g.mask.QueryStride
+	}
+	b.index = row
+	b.dst, b.q = g.dst[t*g.ldd+h*g.DstHead:], g.q[t*g.ldq+h*g.QueryHead:]
+	b.top, b.sum = g.top[row:row+b.rows], g.sum[row:row+b.rows]
+	if g.mask.Data != nil {
+		b.mask = g.mask.Data[h*g.mask.HeadStride+t*g.mask.QueryStride:]
+	}
+	if g.Sinks != nil {
+		b.sinks = g.Sinks[h:]
+	}
+	return b
 }
 
 // sees returns the keys [lo, hi) that row r sees.
@@ -105,81 +177,63 @@ func (b *attentionBlock) sees(r int) (lo, hi int) {
 	return min(lo, hi), hi
 }
 
-func (b *attentionBlock) run(k []float32, ldk int, v []float32, ldv int, scratch []byte) {
-	f := floatsOf(scratch)
-	scores, f := f[:attentionRows*attentionKeys], f[attentionRows*attentionKeys:]
-	top, sum := f[:b.rows], f[attentionRows:attentionRows+b.rows]
-	packing := scratch[(attentionRows*attentionKeys+2*attentionRows)*4:]
+// span returns the keys [lo, hi) that any row sees: later rows see later keys.
+func (b *attentionBlock) span() (lo, hi int) {
+	lo, _ = b.sees(0)
+	_, hi = b.sees(b.rows - 1)
+	return lo, hi
+}
 
+func (g *attentionRun) run() {
+	blocks := g.blocks()
+	lo, hi := g.Keys, 0
+	for i := range blocks {
+		b := g.block(i)
+		b.begin()
+		first, end := b.span()
+		lo, hi = min(lo, first), max(hi, end)
+	}
+	for s := lo / attentionKeys * attentionKeys; s < hi; s += attentionKeys {
+		n := min(attentionKeys, hi-s)
+		packed := false
+		for i := range blocks {
+			b := g.block(i)
+			first, end := b.span()
+			if end <= s || first >= s+n {
+				continue
+			}
+			if !packed {
+				g.packKeys(s, n)
+				g.packValues(s, n)
+				packed = true
+			}
+			b.keysFrom(s, max(0, first-s)/stripCols*stripCols, min(n, end-s))
+		}
+	}
+	for i := range blocks {
+		b := g.block(i)
+		b.end()
+	}
+}
+
+func (b *attentionBlock) begin() {
 	for r := range b.rows {
-		top[r], sum[r] = float32(math.Inf(-1)), 0
+		b.top[r], b.sum[r] = float32(math.Inf(-1)), 0
 		if b.sinks != nil {
-			top[r], sum[r] = b.sinks[r*b.sinkStep], 1
+			b.top[r], b.sum[r] = b.sinks[r*b.sinkStep], 1
 		}
 		clear(b.dst[r*b.ldd : r*b.ldd+b.DimV])
-	}
-	// Later rows see later keys.
-	first, _ := b.sees(0)
-	_, end := b.sees(b.rows - 1)
-	for s := first / attentionKeys * attentionKeys; s < end; s += attentionKeys {
-		n := min(attentionKeys, end-s)
-		b.products(scores, k[s*ldk:], ldk, n, packing)
-		for r := range b.rows {
-			b.weigh(scores[r*attentionKeys:r*attentionKeys+n], r, s, &top[r], &sum[r])
+		if b.ints.keys {
+			b.ints.query(b.index+r, b.q[r*b.ldq:r*b.ldq+b.Dim])
 		}
-		gemm(b.dst, b.ldd, scores, attentionKeys, v[s*ldv:], ldv, false, b.rows, b.DimV, n, packing, true)
 	}
-	for r := range b.rows {
-		if sum[r] > 0 {
+}
+
+func (b *attentionBlock) end() {
+	for r, sum := range b.sum {
+		if sum > 0 {
 			row := b.dst[r*b.ldd : r*b.ldd+b.DimV]
-			Scale(row, row, 1/sum[r])
+			Scale(row, row, 1/sum)
 		}
 	}
-}
-
-// products computes the scores of n keys for all rows.
-func (b *attentionBlock) products(scores, k []float32, ldk, n int, packing []byte) {
-	if b.rows > 1 {
-		gemm(scores, attentionKeys, b.q, b.ldq, k, ldk, true, b.rows, n, b.Dim, packing, false)
-		return
-	}
-	for s := range n {
-		scores[s] = Dot(b.q[:b.Dim], k[s*ldk:s*ldk+b.Dim])
-	}
-}
-
-// weigh turns the scores of row r for the keys from s on into weights relative to the row's
-// running maximum, and rescales what the row has summed so far if that grows.
-func (b *attentionBlock) weigh(w []float32, r, s int, top, sum *float32) {
-	lo, hi := b.sees(r)
-	lo, hi = min(max(lo-s, 0), len(w)), min(max(hi-s, 0), len(w))
-	if lo >= hi {
-		clear(w)
-		return
-	}
-	clear(w[:lo])
-	clear(w[hi:])
-	w = w[lo:hi]
-	Scale(w, w, b.Scale)
-	if b.Softcap > 0 {
-		Scale(w, w, 1/b.Softcap)
-		Activate(w, w, Activation{Kind: ActTanh})
-		Scale(w, w, b.Softcap)
-	}
-	if b.mask != nil {
-		Add(w, w, b.mask[r*b.ldmask+s+lo:])
-	}
-	m := max(*top, MaxRow(w))
-	if math.IsInf(float64(m), -1) {
-		clear(w)
-		return
-	}
-	if m > *top {
-		c := expGeneric(*top - m)
-		row := b.dst[r*b.ldd : r*b.ldd+b.DimV]
-		Scale(row, row, c)
-		*sum *= c
-		*top = m
-	}
-	*sum += expSum(w, w, m)
 }

@@ -80,7 +80,7 @@ func TestAttention(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 1))
 		for _, c := range cases {
 			a := c.a
-			a.Scale = float32(1 / math.Sqrt(float64(a.Dim)))
+			a.Scale, a.QueryHead, a.DstHead = float32(1/math.Sqrt(float64(a.Dim))), a.Dim, a.DimV
 			name := fmt.Sprintf("%+v mask %v", a, c.mask)
 			ldq, ldd, ldk, ldv := a.Heads*a.Dim+3, a.Heads*a.DimV+1, a.Dim*2, a.DimV*2
 			q, k, v := randomF32(r, a.Queries*ldq), randomF32(r, a.Keys*ldk), randomF32(r, a.Keys*ldv)
@@ -95,7 +95,7 @@ func TestAttention(t *testing.T) {
 					}
 				}
 			}
-			a.Run(dst.V, ldd, q.V, ldq, k.V, ldk, v.V, ldv, mask, scratch.V)
+			a.Run(dst.V, ldd, q.V, ldq, FloatRows(k.V, ldk), FloatRows(v.V, ldv), mask, scratch.V)
 			dst.check(t, name)
 			scratch.check(t, name)
 			for h := range a.Heads {
@@ -113,7 +113,7 @@ func TestAttention(t *testing.T) {
 				}
 			}
 			if n := testing.AllocsPerRun(1, func() {
-				a.Run(dst.V, ldd, q.V, ldq, k.V, ldk, v.V, ldv, mask, scratch.V)
+				a.Run(dst.V, ldd, q.V, ldq, FloatRows(k.V, ldk), FloatRows(v.V, ldv), mask, scratch.V)
 			}); n != 0 {
 				t.Errorf("%s: %v allocations", name, n)
 			}
@@ -129,11 +129,11 @@ func TestAttentionSplit(t *testing.T) {
 		q, k, v := randomF32(r, 150*32).V, randomF32(r, 300*32).V, randomF32(r, 300*32).V
 		whole, part := make([]float32, 150*32), make([]float32, 150*32)
 		scratch := make([]byte, a.ScratchBytes())
-		a.Run(whole, 32, q, 32, k, 32, v, 32, AttentionMask{}, scratch)
+		a.Run(whole, 32, q, 32, FloatRows(k, 32), FloatRows(v, 32), AttentionMask{}, scratch)
 		for _, span := range [][2]int{{0, 37}, {37, 110}, {110, 150}} {
 			b := a
 			b.Queries, b.Offset = span[1]-span[0], a.Offset+span[0]
-			b.Run(part[span[0]*32:], 32, q[span[0]*32:], 32, k, 32, v, 32, AttentionMask{}, scratch)
+			b.Run(part[span[0]*32:], 32, q[span[0]*32:], 32, FloatRows(k, 32), FloatRows(v, 32), AttentionMask{}, scratch)
 		}
 		for i, w := range whole {
 			if part[i] != w {
@@ -143,33 +143,29 @@ func TestAttentionSplit(t *testing.T) {
 	})
 }
 
-func benchAttention(b *testing.B, a Attention) {
-	defer Reset()
-	for _, name := range List() {
-		Select(name)
-		b.Run(name, func(b *testing.B) {
-			r := rand.New(rand.NewPCG(1, 1))
-			a.Scale = 0.1
-			q, k, v := randomF32(r, a.Queries*a.Heads*a.Dim).V, randomF32(r, a.Keys*a.Dim).V, randomF32(r, a.Keys*a.Dim).V
-			dst := randomF32(r, a.Queries*a.Heads*a.Dim).V
-			scratch := make([]byte, a.ScratchBytes())
-			ld := a.Heads * a.Dim
-			for b.Loop() {
-				a.Run(dst, ld, q, ld, k, a.Dim, v, a.Dim, AttentionMask{}, scratch)
-			}
-			b.ReportMetric(float64(2*a.Queries*a.Heads*a.Keys*a.Dim)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
-		})
+// BenchmarkAttention is a group of 8 query heads over 4096 keys, many queries and one: in GMAC/s, and in GB/s of cache read.
+func BenchmarkAttention(b *testing.B) {
+	for _, queries := range []int{64, 1} {
+		for i, kind := range rowKinds {
+			b.Run(fmt.Sprintf("queries=%d/%s", queries, []string{"F32", "F16", "I8"}[i]), func(b *testing.B) {
+				const dim, keys, heads = 64, 4096, 4 // heads of keys and values, side by side
+				a := Attention{Heads: 8, Queries: queries, Keys: keys, Dim: dim, DimV: dim, QueryHead: dim, DstHead: dim, Scale: 0.1}
+				r := rand.New(rand.NewPCG(1, 1))
+				row := kind.RowBytes(dim)
+				k, v := make([]byte, heads*keys*row), make([]byte, heads*keys*row)
+				for i := range heads * keys {
+					kind.Store(k[i*row:], randomF32(r, dim).V)
+					kind.Store(v[i*row:], randomF32(r, dim).V)
+				}
+				q, dst := randomF32(r, queries*8*dim).V, make([]float32, queries*8*dim)
+				scratch := make([]byte, a.ScratchBytes())
+				for i := 0; b.Loop(); i++ {
+					at := i % heads * row
+					a.Run(dst, 8*dim, q, 8*dim, Rows{kind, k[at:], heads * row}, Rows{kind, v[at:], heads * row}, AttentionMask{}, scratch)
+				}
+				b.ReportMetric(float64(2*queries*8*keys*dim)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+				b.ReportMetric(float64(2*keys*row)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+			})
+		}
 	}
-}
-
-func BenchmarkAttentionPrefill(b *testing.B) {
-	benchAttention(b, Attention{Heads: 2, Queries: 256, Keys: 256, Dim: 64, DimV: 64})
-}
-
-func BenchmarkAttentionDecode1(b *testing.B) {
-	benchAttention(b, Attention{Heads: 1, Queries: 1, Keys: 512, Dim: 64, DimV: 64})
-}
-
-func BenchmarkAttentionDecode4(b *testing.B) {
-	benchAttention(b, Attention{Heads: 4, Queries: 1, Keys: 512, Dim: 64, DimV: 64})
 }

@@ -16,7 +16,7 @@ var exactBits = map[string]uint32{
 	"RMSNormRow":      0x20716a3e,
 	"activations":     0x500dfd8a,
 	"DepthwiseConv2D": 0xc31ce272,
-	"Attention":       0x6fce375e,
+	"Attention":       0x4692e7e2,
 }
 
 // plainF32 returns n numbers in [-1, 1) that need no function of math, whose forms differ.
@@ -113,9 +113,9 @@ func exactResults() map[string][]float32 {
 		out["DepthwiseConv2D"] = append(out["DepthwiseConv2D"], dst...)
 	}
 	for _, queries := range []int{1, 20} {
-		a := Attention{Heads: 2, Queries: queries, Keys: 150, Dim: 20, DimV: 24, Scale: 0.3, Causal: true, Offset: 150 - queries}
+		a := Attention{Heads: 2, Queries: queries, Keys: 150, Dim: 20, DimV: 24, QueryHead: 20, DstHead: 24, Scale: 0.3, Causal: true, Offset: 150 - queries}
 		dst := make([]float32, queries*2*24)
-		a.Run(dst, 2*24, x, 2*20, y, 20, y[5000:], 24, AttentionMask{}, make([]byte, a.ScratchBytes()))
+		a.Run(dst, 2*24, x, 2*20, FloatRows(y, 20), FloatRows(y[5000:], 24), AttentionMask{}, make([]byte, a.ScratchBytes()))
 		out["Attention"] = append(out["Attention"], dst...)
 	}
 	return out

@@ -58,14 +58,18 @@ type attention struct {
 	maskKeys    int // keys that it covers; those beyond are masked
 	lengths     *tensor.Tensor
 	sinks       *tensor.Tensor // or nil
-	grouped     bool           // a unit of work is a key/value head, not a query head
+	block       int            // queries in a unit of work, which is a key/value head
 	blocks      int            // of queries
 	scratch     *tensor.Tensor
 	scratchPart int
 }
 
-// attentionBlock is the number of queries in a unit of work.
-const attentionBlock = 64
+// attentionBlock is the least number of queries in a unit of work, attentionRows what it has of rows where queries
+// are many: keys and values are packed once for all of them.
+const (
+	attentionBlock = 64
+	attentionRows  = 256
+)
 
 func bindAttention(b *Bind) (Run, error) {
 	if err := needInputs(b, 3); err != nil {
@@ -84,7 +88,7 @@ func bindAttention(b *Bind) (Run, error) {
 		return nil, err
 	}
 	n := b.Node
-	a.core = kernels.Attention{Dim: a.q.dim, DimV: a.v.dim, Softcap: n.Float("softcap", 0),
+	a.core = kernels.Attention{Dim: a.q.dim, DimV: a.v.dim, QueryHead: a.q.head, DstHead: a.y.head, Softcap: n.Float("softcap", 0),
 		Scale:  n.Float("scale", float32(1/math.Sqrt(float64(max(a.q.dim, 1))))),
 		Causal: n.Int("is_causal", 0) != 0, Window: int(n.Int("local_window_size", 0))}
 	if a.core.Softcap < 0 || a.core.Window < 0 {
@@ -305,33 +309,22 @@ func (a *attention) visible(batch int) (keys, offset int) {
 	return min(keys, a.maskKeys), offset
 }
 
-// bindUnits splits the work by batch, head and block of queries. A lone query's heads that share keys and
-// lie side by side go together, so that the keys are read once.
+// bindUnits splits the work by batch, key/value head and block of queries. The heads that share keys go together, so
+// that these are read and packed once.
 func (a *attention) bindUnits(b *Bind) func() {
 	group := a.q.n / a.k.n
-	a.grouped = a.q.tokens == 1
-	units := a.batch * a.q.n
-	a.blocks = 1
-	if a.grouped {
-		units = a.batch * a.k.n
-	} else {
-		a.blocks = (a.q.tokens + attentionBlock - 1) / attentionBlock
-		units *= a.blocks
-	}
-	a.scratchPart = (a.core.ScratchBytes() + 63) &^ 63
+	a.block = max(attentionBlock, attentionRows/group)
+	a.blocks = max(1, (a.q.tokens+a.block-1)/a.block)
+	units := a.batch * a.k.n * a.blocks
+	largest := a.core
+	largest.Heads, largest.Queries = group, min(a.block, a.q.tokens)
+	a.scratchPart = (largest.ScratchBytes() + 63) &^ 63
 	a.scratch = b.Scratch(a.scratchPart * b.parts())
 	a.cores = make([]kernels.Attention, b.parts())
-	cost := min(a.q.tokens, attentionBlock) * max(a.total, 1) * max(a.q.dim+a.v.dim, 1) / 8
-	if a.grouped {
-		cost *= group
-	}
+	cost := group * largest.Queries * max(a.total, 1) * max(a.q.dim+a.v.dim, 1) / 8
 	return b.split(units, 1, max(cost, 1), func(part, lo, hi int) {
 		for u := lo; u < hi; u++ {
-			if a.grouped {
-				a.unit(part, u/a.k.n, u%a.k.n*group, group, 0)
-			} else {
-				a.unit(part, u/a.blocks/a.q.n, u/a.blocks%a.q.n, 1, u%a.blocks*attentionBlock)
-			}
+			a.unit(part, u/a.blocks/a.k.n, u/a.blocks%a.k.n*group, group, u%a.blocks*a.block)
 		}
 	})
 }
@@ -342,7 +335,7 @@ func (a *attention) unit(part, batch, head, count, first int) {
 	c := &a.cores[part]
 	*c = a.core
 	c.Heads, c.Keys, c.Offset = count, keys, offset+first
-	c.Queries = min(attentionBlock, a.q.tokens-first)
+	c.Queries = min(a.block, a.q.tokens-first)
 	if a.sinks != nil {
 		c.Sinks = a.sinks.F32()[head : head+count]
 	}
@@ -354,8 +347,13 @@ func (a *attention) unit(part, batch, head, count, first int) {
 	}
 	at := func(h *heads, n, token int) int { return batch*h.batch + n*h.head + token*h.token }
 	c.Run(a.yt.F32()[at(&a.y, head, first):], a.y.token, a.qt.F32()[at(&a.q, head, first):], a.q.token,
-		a.kt.F32()[at(&a.k, kv, 0):], a.k.token, a.vt.F32()[at(&a.v, kv, 0):], a.v.token, mask,
+		a.rows(a.kt, &a.k, batch, kv), a.rows(a.vt, &a.v, batch, kv), mask,
 		a.scratch.Data[part*a.scratchPart:(part+1)*a.scratchPart])
+}
+
+// rows returns the rows of a key/value head.
+func (a *attention) rows(t *tensor.Tensor, h *heads, batch, head int) kernels.Rows {
+	return kernels.FloatRows(t.F32()[batch*h.batch+head*h.head:], h.token)
 }
 
 // bindScores computes qk_matmul_output[batch, heads, queries, total]: the scores as scaled products (mode 0),
