@@ -8,28 +8,65 @@ import (
 )
 
 // Sampler chooses the next token from a model's logits. The zero value is greedy: it takes the largest
-// logit, and of equal ones the lowest id. With a Temperature t > 0 it draws from
+// logit, and of equal ones the lowest id. These steps follow one another:
 //
-//	p[i] ~ exp(logits[i] / t)
+//  1. RepetitionPenalty r > 1 divides the positive logits of tokens that stand in the prompt or the output by r and
+//     multiplies the negative ones (Keskar et al. 2019); 0 and 1 do nothing.
+//  2. FrequencyPenalty f and PresencePenalty p take f*n + p off the logit of a token that stands n > 0 times in the output (the
+//     definition of OpenAI's interface; negative values favour repetition).
+//  3. Temperature t: the largest logit wins if t is 0; else p[i] ~ exp(logits[i] / t).
+//  4. TopK keeps the k most likely tokens.
+//  5. TopP keeps the fewest of those whose probability sums to TopP (Holtzman et al. 2020).
+//  6. MinP keeps those at least MinP times as likely as the first (Nguyen et al. 2024).
+//  7. One of those left is drawn by a PCG seeded with Seed.
 //
-// restricted to the TopK most likely tokens, then to the fewest of those whose probability sums to TopP (Holtzman et al.
-// 2020), then to those at least MinP times as likely as the first (Nguyen et al. 2024). The
-// draws are those of a PCG seeded with Seed, so the same logits give the same tokens on every machine. It
-// is not for concurrent use.
+// The same logits and seed give the same tokens on every machine. It is not for concurrent use.
 type Sampler struct {
-	Temperature float32
-	TopK        int     // 0: all
-	TopP        float32 // 0 or 1: all
-	MinP        float32 // 0: all
-	Seed        uint64
-	// RepetitionPenalty r > 1 divides the positive logits of tokens in Recent by r and multiplies
-	// the negative ones (Keskar et al. 2019); 0 and 1 do nothing.
+	Temperature       float32
+	TopK              int     // 0: all
+	TopP              float32 // 0 or 1: all
+	MinP              float32 // 0: all
+	Seed              uint64
 	RepetitionPenalty float32
-	Recent            []int32
+	FrequencyPenalty  float32
+	PresencePenalty   float32
 
 	rng    *rand.Rand
 	tokens []candidate
-	seen   []bool
+	seen   []int32 // by id: one more than the times it stands in the output, 0 for tokens that are not in the text
+	text   []int32 // the ids with seen > 0, in the order they came
+}
+
+// Begin forgets the text before and takes note of a new prompt. The draws go on where they were.
+func (s *Sampler) Begin(prompt []int32) {
+	for _, id := range s.text {
+		s.seen[id] = 0
+	}
+	s.text = s.text[:0]
+	for _, id := range prompt {
+		s.note(id, 0)
+	}
+}
+
+// Accept takes note of a token of the output.
+func (s *Sampler) Accept(id int32) { s.note(id, 1) }
+
+func (s *Sampler) note(id int32, times int32) {
+	if !s.penalizes() || id < 0 {
+		return
+	}
+	for len(s.seen) <= int(id) {
+		s.seen = append(s.seen, 0)
+	}
+	if s.seen[id] == 0 {
+		s.seen[id] = 1
+		s.text = append(s.text, id)
+	}
+	s.seen[id] += times
+}
+
+func (s *Sampler) penalizes() bool {
+	return s.RepetitionPenalty > 0 && s.RepetitionPenalty != 1 || s.FrequencyPenalty != 0 || s.PresencePenalty != 0
 }
 
 // candidate is a token with its logit, which becomes its probability.
@@ -38,18 +75,14 @@ type candidate struct {
 	v  float32
 }
 
-// Next returns a token's id, which is an index of logits. NaN logits are never chosen, unless
-// all are, which gives 0. It does not change logits, and allocates at the first call only, or when the
-// vocabulary grows.
+// Next returns a token's id, which is an index of logits. NaN logits are never chosen, nor -Inf, unless
+// all are such, which gives the lowest id that is not NaN, or 0. It does not change logits, and allocates at the first call only,
+// or when the vocabulary grows.
 func (s *Sampler) Next(logits []float32) int32 {
 	if len(logits) == 0 {
 		return 0
 	}
-	penalty := s.RepetitionPenalty > 0 && s.RepetitionPenalty != 1 && len(s.Recent) > 0
-	if penalty {
-		s.mark(len(logits), true)
-		defer s.mark(len(logits), false)
-	}
+	penalty := len(s.text) > 0 && s.penalizes()
 	if s.Temperature <= 0 {
 		best, at := float32(math.Inf(-1)), -1
 		for i, v := range logits {
@@ -63,40 +96,34 @@ func (s *Sampler) Next(logits []float32) int32 {
 		return int32(max(at, 0))
 	}
 	s.tokens = slices.Grow(s.tokens[:0], len(logits))
+	impossible := float32(math.Inf(-1))
 	for i, v := range logits {
 		if penalty {
 			v = s.penalized(i, v)
 		}
-		if v == v {
+		if v > impossible {
 			s.tokens = append(s.tokens, candidate{int32(i), v})
 		}
 	}
 	if len(s.tokens) == 0 {
-		return 0
+		return int32(max(0, slices.Index(logits, impossible)))
 	}
 	return s.draw(s.restrict(s.tokens))
 }
 
-// mark notes which tokens are recent.
-func (s *Sampler) mark(n int, v bool) {
-	if len(s.seen) < n {
-		s.seen = make([]bool, n)
-	}
-	for _, id := range s.Recent {
-		if id >= 0 && int(id) < n {
-			s.seen[id] = v
-		}
-	}
-}
-
 func (s *Sampler) penalized(i int, v float32) float32 {
-	switch {
-	case !s.seen[i]:
+	if i >= len(s.seen) || s.seen[i] == 0 {
 		return v
-	case v > 0:
-		return v / s.RepetitionPenalty
 	}
-	return v * s.RepetitionPenalty
+	if r := s.RepetitionPenalty; r > 0 && v > 0 {
+		v /= r
+	} else if r > 0 {
+		v *= r
+	}
+	if n := s.seen[i] - 1; n > 0 {
+		v -= float32(s.FrequencyPenalty*float32(n)) + s.PresencePenalty
+	}
+	return v
 }
 
 // byLogit orders the likeliest token first, and the lowest id of equal ones.

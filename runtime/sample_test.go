@@ -20,9 +20,50 @@ func TestSamplerGreedy(t *testing.T) {
 			t.Errorf("%v: %d, want %d", c.logits, got, c.want)
 		}
 	}
-	s := Sampler{RepetitionPenalty: 2, Recent: []int32{1, 0, 99, -1}}
-	if got := s.Next([]float32{-1, 3, 2}); got != 2 {
-		t.Errorf("with a penalty: %d, want 2", got)
+}
+
+// TestPenalties: prompt and output count for repetition, the output alone for frequency and presence.
+func TestPenalties(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		s      Sampler
+		logits []float32
+		want   int32
+	}{
+		{"none", Sampler{}, []float32{5, 4, 3, 2}, 0},
+		{"repetition of the prompt", Sampler{RepetitionPenalty: 2}, []float32{3, 2, 3, 2}, 3},
+		{"repetition of what is unlikely", Sampler{RepetitionPenalty: 2}, []float32{-1, -3, -3, -1.5}, 3},
+		{"presence", Sampler{PresencePenalty: 2}, []float32{5, 6, 3, 2}, 0},
+		{"frequency", Sampler{FrequencyPenalty: 1}, []float32{4, 6, 6, 2}, 2},
+		{"frequency counts", Sampler{FrequencyPenalty: 1}, []float32{3, 5, 4.5, 2}, 2},
+		{"favoured", Sampler{PresencePenalty: -2}, []float32{5, 4, 3, 2}, 1},
+	} {
+		c.s.Begin([]int32{3, 3, 3})
+		for _, id := range []int32{1, 2, 2} {
+			c.s.Accept(id)
+		}
+		c.s.Begin([]int32{0, 99, -1})
+		for _, id := range []int32{1, 1, 2} {
+			c.s.Accept(id)
+		}
+		if got := c.s.Next(c.logits); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// TestSamplerMasked: what is -Inf is never drawn.
+func TestSamplerMasked(t *testing.T) {
+	inf := float32(math.Inf(-1))
+	for _, s := range []Sampler{{Temperature: 1}, {Temperature: 50, TopK: 3}, {Temperature: 1, TopP: 0.999}, {}} {
+		for range 200 {
+			if got := s.Next([]float32{inf, 0, inf, 1, inf}); got != 1 && got != 3 {
+				t.Fatalf("%+v: %d", s, got)
+			}
+		}
+	}
+	if got := (&Sampler{Temperature: 1}).Next([]float32{float32(math.NaN()), inf}); got != 1 {
+		t.Errorf("nothing possible: %d", got)
 	}
 }
 
@@ -84,7 +125,8 @@ func TestSamplerDistribution(t *testing.T) {
 
 func TestSamplerAllocations(t *testing.T) {
 	logits := randF32(1, 5000).F32()
-	s := Sampler{Temperature: 1, TopK: 40, TopP: 0.9, MinP: 0.01, RepetitionPenalty: 1.1, Recent: []int32{3, 4}}
+	s := Sampler{Temperature: 1, TopK: 40, TopP: 0.9, MinP: 0.01, RepetitionPenalty: 1.1, FrequencyPenalty: 0.5}
+	s.Begin([]int32{3, 4})
 	s.Next(logits)
 	if n := testing.AllocsPerRun(10, func() { s.Next(logits) }); n != 0 {
 		t.Errorf("%v allocations", n)
