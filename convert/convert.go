@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dsk-toolkit/dsk/convert/gguf"
 	"github.com/dsk-toolkit/dsk/convert/onnx"
 	"github.com/dsk-toolkit/dsk/convert/safetensors"
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -27,6 +28,7 @@ const (
 	FormatAuto        = "auto"
 	FormatONNX        = "onnx"
 	FormatSafetensors = "safetensors"
+	FormatGGUF        = "gguf"
 )
 
 // Options say how to import. InputShapes, NoFuse, Partial and Verify are of ONNX models only.
@@ -49,7 +51,7 @@ type Options struct {
 	Verify      string
 }
 
-// Report is the account of an import; exactly one of ONNX and Safetensors is set.
+// Report is the account of an import; exactly one of ONNX, Safetensors and GGUF is set.
 type Report struct {
 	Format       string              `json:"format"`
 	Name         string              `json:"name"`
@@ -61,6 +63,7 @@ type Report struct {
 	Warnings     []string            `json:"warnings,omitempty"`
 	ONNX         *onnx.Report        `json:"onnx,omitempty"`
 	Safetensors  *safetensors.Report `json:"safetensors,omitempty"`
+	GGUF         *gguf.Report        `json:"gguf,omitempty"`
 }
 
 // Close unmaps the source. The model's weights are read out of it, so it comes last, after
@@ -69,10 +72,13 @@ func (r *Report) Close() error {
 	if r.ONNX != nil {
 		return r.ONNX.Close()
 	}
+	if r.GGUF != nil {
+		return r.GGUF.Close()
+	}
 	return r.Safetensors.Close()
 }
 
-// Open imports the model at path: an ONNX file, or a folder with (or a file of) a checkpoint
+// Open imports the model at path: an ONNX file, a GGUF file, or a folder with (or a file of) a checkpoint
 // in the Hugging Face layout. Errors: *fault.Unsupported for formats, architectures and
 // operators that dsk does not have, *fault.Format for broken files, *fault.Usage for options
 // that do not fit.
@@ -97,8 +103,8 @@ func Open(ctx context.Context, path string, o Options) (*model.Model, *Report, e
 			r.Warnings, r.SourceNodes = r.ONNX.Warnings, r.ONNX.SourceNodes
 		}
 	case FormatSafetensors:
-		if len(o.InputShapes) > 0 || o.Partial || o.Verify != "" || len(o.Labels) > 0 || len(o.Preprocess) > 0 {
-			return nil, nil, &fault.Usage{What: "input shapes, labels, pre-processing, partial conversion and test data are of ONNX models only"}
+		if err := o.onlyONNX(); err != nil {
+			return nil, nil, err
 		}
 		if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
 			path = filepath.Dir(path)
@@ -107,10 +113,16 @@ func Open(ctx context.Context, path string, o Options) (*model.Model, *Report, e
 		if err == nil {
 			r.Warnings = r.Safetensors.Warnings
 		}
-	case "gguf":
-		return nil, nil, unsupportedFormat(path, "GGUF", "convert the original checkpoint (config.json and *.safetensors)")
+	case FormatGGUF:
+		if err := o.onlyONNX(); err != nil {
+			return nil, nil, err
+		}
+		m, r.GGUF, err = gguf.Import(ctx, path, safetensors.Options{Name: o.Name})
+		if err == nil {
+			r.Warnings = r.GGUF.Warnings
+		}
 	default:
-		return nil, nil, &fault.Usage{What: fmt.Sprintf("unknown format %q: it is one of auto, onnx, safetensors", format)}
+		return nil, nil, &fault.Usage{What: fmt.Sprintf("unknown format %q: it is one of auto, onnx, safetensors, gguf", format)}
 	}
 	if err != nil {
 		return nil, nil, err
@@ -124,6 +136,14 @@ func Open(ctx context.Context, path string, o Options) (*model.Model, *Report, e
 		r.SourceBytes += f.Bytes
 	}
 	return m, r, nil
+}
+
+// onlyONNX refuses options that the formats of language models have no use for.
+func (o *Options) onlyONNX() error {
+	if len(o.InputShapes) > 0 || o.Partial || o.Verify != "" || len(o.Labels) > 0 || len(o.Preprocess) > 0 {
+		return &fault.Usage{What: "input shapes, labels, pre-processing, partial conversion and test data are of ONNX models only"}
+	}
+	return nil
 }
 
 // history returns the options that change the model, as its history keeps them.
@@ -155,7 +175,6 @@ func unsupportedFormat(path, what, hint string) error {
 
 // magics are the first bytes of formats that are often taken for a model that dsk reads.
 var magics = []struct{ magic, what, hint string }{
-	{"GGUF", "GGUF", "convert the original checkpoint (config.json and *.safetensors)"},
 	{"\x89DSK", "a .dsk file", "it is converted already"},
 	{"PK\x03\x04", "a PyTorch or other zip archive", "save the weights as safetensors, or export with torch.onnx.export"},
 	{"\x80\x02", "a Python pickle", "save the weights as safetensors, or export with torch.onnx.export"},
@@ -187,6 +206,9 @@ func sniff(path string) (file, format string, err error) {
 		return "", "", err
 	}
 	head = head[:n]
+	if strings.HasPrefix(string(head), gguf.Magic) {
+		return path, FormatGGUF, nil
+	}
 	for _, m := range magics {
 		if strings.HasPrefix(string(head), m.magic) {
 			return "", "", unsupportedFormat(path, m.what, m.hint)
@@ -206,7 +228,7 @@ func sniff(path string) (file, format string, err error) {
 		return path, FormatONNX, nil
 	}
 	return "", "", &fault.Format{
-		File: path, Offset: 0, Why: "this is neither an ONNX model nor a safetensors file",
+		File: path, Offset: 0, Why: "this is neither an ONNX model nor a safetensors or GGUF file",
 		Next: "give a .onnx file or a folder with config.json and *.safetensors; --format names the format of an unusual file",
 	}
 }

@@ -27,6 +27,7 @@ func TestSniff(t *testing.T) {
 	weights := "\x10\x00\x00\x00\x00\x00\x00\x00{\"a\":0}         "
 	for _, c := range []struct{ path, format string }{
 		{put("by-content", onnxHead), FormatONNX},
+		{put("llama.bin", "GGUF\x03\x00\x00\x00"), FormatGGUF},
 		{put("broken.onnx", "garbage"), FormatONNX},
 		{put("weights.bin", weights), FormatSafetensors},
 		{put("w/model.safetensors", weights), FormatSafetensors},
@@ -39,7 +40,6 @@ func TestSniff(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ path, want string }{
-		{put("m.gguf", "GGUF\x03\x00\x00\x00"), "GGUF"},
 		{put("m.pt", "PK\x03\x04...."), "torch.onnx.export"},
 		{put("m.h5", "\x89HDF\r\n\x1a\n"), "tf2onnx"},
 		{put("m.tflite", "\x1c\x00\x00\x00TFL3"), "Lite"},

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/check"
 	"github.com/dsk-toolkit/dsk/convert"
+	"github.com/dsk-toolkit/dsk/convert/gguf"
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -22,6 +24,7 @@ type convertOptions struct {
 	output, input, format, framework string
 	shapes                           []string
 	labels, preprocess, verify, name string
+	weights                          string
 	noFuse, partial, force           bool
 }
 
@@ -29,12 +32,16 @@ func (a *app) convertCommand() *cobra.Command {
 	var o convertOptions
 	cmd := &cobra.Command{
 		Use:   "convert SRC -o OUT.dsk",
-		Short: "Turn a trained model into a .dsk file",
-		Long: `Turn a trained model into a .dsk file. SRC is a .onnx file, or a folder in the Hugging Face
-layout (config.json, *.safetensors, tokenizer.json).
+		Short: "Turn a trained model into a .dsk file, or a language model into GGUF",
+		Long: `Turn a trained model into a .dsk file. SRC is a .onnx file, a .gguf file, or a folder in the
+Hugging Face layout (config.json, *.safetensors, tokenizer.json). If SRC is a .dsk file of a language
+model and the output's name ends in .gguf, it is written for llama.cpp, with matrices as --weights
+says.
 
   dsk convert model.onnx -o model.dsk --preprocess mean=127.5,std=127.5,resize=256,256:crop
   dsk convert ./llama-folder -o llama.dsk
+  dsk convert llama.gguf -o llama.dsk
+  dsk convert llama.dsk -o llama.gguf --weights q8_0
   dsk convert model.onnx -o model.dsk --verify test_data/
 
 --preprocess is a file, or keys: mean= and std= in the 0..255 units of the image, per
@@ -53,7 +60,7 @@ EXIT STATUS
 			case len(args) == 1:
 				o.input = args[0]
 			case o.input == "":
-				return &fault.Usage{What: "a source is needed: a .onnx file or a folder with config.json and *.safetensors"}
+				return &fault.Usage{What: "a source is needed: a .onnx or .gguf file, or a folder with config.json and *.safetensors"}
 			}
 			return a.runConvert(cmd.Context(), &o)
 		},
@@ -61,13 +68,14 @@ EXIT STATUS
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "file to write (- = standard output)")
 	f.StringVar(&o.input, "input", "", "the source (older spelling of the argument)")
-	f.StringVar(&o.format, "format", "auto", "auto, onnx or safetensors")
+	f.StringVar(&o.format, "format", "auto", "auto, onnx, safetensors or gguf")
 	f.StringVar(&o.framework, "framework", "", "older spelling of --format")
 	f.StringVar(&o.name, "name", "", "name of the model (default: the source's)")
 	f.StringArrayVar(&o.shapes, "input-shape", nil, "NAME=1,3,224,224: fix an input's shape; may be repeated")
 	f.StringVar(&o.labels, "labels", "", "file with a class name a line")
 	f.StringVar(&o.preprocess, "preprocess", "", "how an image becomes the input")
 	f.StringVar(&o.verify, "verify", "", "ONNX test data to hold the result against")
+	f.StringVar(&o.weights, "weights", "", "type of matrices in a .gguf file: f32, f16, q8_0 or q4_0 (default f16)")
 	f.BoolVar(&o.noFuse, "no-fuse", false, "keep the operators as they are in the source")
 	f.BoolVar(&o.partial, "partial", false, "leave out outputs that need something unsupported")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
@@ -77,6 +85,12 @@ EXIT STATUS
 func (a *app) runConvert(ctx context.Context, o *convertOptions) error {
 	if err := needOutput(o.output, o.force); err != nil {
 		return err
+	}
+	if filepath.Ext(o.output) == ".gguf" {
+		return a.exportGGUF(ctx, o)
+	}
+	if o.weights != "" {
+		return &fault.Usage{What: "--weights is for files that end in .gguf; quantize sets the width of weights in a .dsk file"}
 	}
 	co, err := o.settings()
 	if err != nil {
@@ -109,6 +123,33 @@ func (a *app) runConvert(ctx context.Context, o *convertOptions) error {
 		return nil
 	}
 	a.printConverted(o.output, bytes, rep, parity)
+	return nil
+}
+
+// exportGGUF writes a .dsk file, of a language model, as GGUF.
+func (a *app) exportGGUF(ctx context.Context, o *convertOptions) error {
+	f, m, err := a.openModel(ctx, o.input, true)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := gguf.Save(ctx, o.output, m, gguf.ExportOptions{Weights: o.weights, Force: o.force}); err != nil {
+		return fault.InFile(err, o.input)
+	}
+	info, err := os.Stat(o.output)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.printJSON("convert", struct {
+			Output     string `json:"output"`
+			Bytes      int64  `json:"bytes"`
+			Format     string `json:"format"`
+			Parameters int64  `json:"parameters"`
+		}{o.output, info.Size(), convert.FormatGGUF, m.Meta.Parameters})
+		return nil
+	}
+	a.print("%s: %s (%d parameters)", o.output, megabytes(info.Size()), m.Meta.Parameters)
 	return nil
 }
 
