@@ -39,8 +39,7 @@ func NewImageConv(g *Window, c int, w Weights, bias []float32, act Activation, p
 	}
 	v := &ImageConv{g: *g, c: c, n: w.N, w: w, act: act, planes: planes, bias: make([]float32, Panels(w.N)*PanelRows)}
 	copy(v.bias, bias)
-	inside := g.PadTop >= 0 && g.PadLeft >= 0 && g.PadTop == 0 && g.PadLeft == 0 &&
-		(g.OH-1)*g.StrideH+(g.KH-1)*g.DilationH < g.H && (g.OW-1)*g.StrideW+g.KW <= g.W
+	inside := g.PadTop == 0 && g.PadLeft == 0 && (g.OH-1)*g.StrideH+(g.KH-1)*g.DilationH < g.H && (g.OW-1)*g.StrideW+g.KW <= g.W
 	v.copied = planes || !inside
 	v.width = g.W * c
 	if v.copied {

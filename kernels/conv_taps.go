@@ -27,56 +27,12 @@ type tapTile struct {
 	lo, hi, slope, divisor float32
 }
 
-// generic computes channels from first on of so many pixels.
-func (t *tapTile) generic(op tapOp, pixels, first int) {
-	taps := unsafe.Slice((*tap)(t.list), t.count)
-	n := t.channels - first
-	at := func(p unsafe.Pointer, bytes int) []float32 {
-		return unsafe.Slice((*float32)(unsafe.Add(p, bytes+4*first)), n)
-	}
-	for i := range pixels {
-		out := at(t.dst, i*t.ldd)
-		switch op {
-		case tapFMA:
-			copy(out, at(t.bias, 0))
-		default:
-			for c := range out {
-				out[c] = t.lo
-			}
-		}
-		for _, e := range taps {
-			x := at(t.x, i*t.ldx+e.x)
-			switch op {
-			case tapFMA:
-				w := at(t.w, e.w)
-				for c := range out {
-					out[c] += w[c] * x[c]
-				}
-			case tapMax:
-				Max(out, out, x)
-			case tapMean:
-				Add(out, out, x)
-			}
-		}
-		switch {
-		case op == tapMean:
-			for c := range out {
-				out[c] /= t.divisor
-			}
-		case t.act == tileBounded:
-			activateGeneric(out, out, Activation{Kind: ActClip, Alpha: t.lo, Beta: t.hi})
-		case t.act == tileLeaky:
-			activateGeneric(out, out, Activation{Kind: ActLeakyRelu, Alpha: t.slope})
-		}
-	}
-}
-
 // sliding is a window on its way over images with their channels last.
 type sliding struct {
 	g             Window
 	c             int
 	rows, columns []tapSpan
-	lists         [][]tap // for each row, for each column, what a place sees
+	lists         [][]tap // for each row, for each column, what a place sees; nil if there is too much of it
 }
 
 // tapSpan is a run of places [from, to) along an axis that see the elements [lo, hi) of the window.
@@ -86,13 +42,21 @@ func newSliding(g *Window, c int) *sliding {
 	s := &sliding{g: *g, c: c}
 	s.rows = tapSpans(g.OH, g.H, g.KH, g.StrideH, g.DilationH, g.PadTop)
 	s.columns = tapSpans(g.OW, g.W, g.KW, g.StrideW, g.DilationW, g.PadLeft)
+	all := 0
 	for _, r := range s.rows {
 		for _, k := range s.columns {
-			var list []tap
+			all += (r.hi - r.lo) * (k.hi - k.lo)
+		}
+	}
+	if all > maxTaps {
+		return s
+	}
+	for _, r := range s.rows {
+		for _, k := range s.columns {
+			list := []tap{}
 			for i := r.lo; i < r.hi; i++ {
 				for j := k.lo; j < k.hi; j++ {
-					x := (i-r.lo)*g.DilationH*g.W + (j-k.lo)*g.DilationW // from the first element inside
-					list = append(list, tap{4 * c * x, 4 * c * (i*g.KW + j)})
+					list = append(list, s.tap(i, j, r, k))
 				}
 			}
 			s.lists = append(s.lists, list)
@@ -101,18 +65,20 @@ func newSliding(g *Window, c int) *sliding {
 	return s
 }
 
+// maxTaps bounds the elements of all lists together. More would be a window nearly as large as the image.
+const maxTaps = 1 << 16
+
+// tap is element (i, j) of the window, its place counted from the first that rows r and columns k see.
+func (s *sliding) tap(i, j int, r, k tapSpan) tap {
+	x := (i-r.lo)*s.g.DilationH*s.g.W + (j-k.lo)*s.g.DilationW
+	return tap{4 * s.c * x, 4 * s.c * (i*s.g.KW + j)}
+}
+
 // tapSpans parts n places along an axis into runs that see the same elements.
 func tapSpans(n, size, kernel, stride, dilation, pad int) []tapSpan {
 	var out []tapSpan
 	for o := range n {
-		lo, hi := 0, kernel
-		first := o*stride - pad
-		for lo < kernel && first+lo*dilation < 0 {
-			lo++
-		}
-		for hi > lo && first+(hi-1)*dilation >= size {
-			hi--
-		}
+		lo, hi := inside(o*stride-pad, dilation, size, kernel)
 		if k := len(out); k > 0 && out[k-1].lo == lo && out[k-1].hi == hi {
 			out[k-1].to = o + 1
 			continue
@@ -131,8 +97,7 @@ func (s *sliding) lines(op tapOp, like *tapTile, dst, src []float32, lo, hi int,
 		for y := max(r.from, lo); y < min(r.to, hi); y++ {
 			for j, k := range s.columns {
 				out := dst[(y*g.OW+k.from)*s.c : (y*g.OW+k.to)*s.c]
-				list := s.lists[i*len(s.columns)+j]
-				if len(list) == 0 {
+				if r.lo == r.hi || k.lo == k.hi {
 					for at := 0; at < len(out); at += s.c {
 						empty(out[at : at+s.c])
 					}
@@ -140,13 +105,16 @@ func (s *sliding) lines(op tapOp, like *tapTile, dst, src []float32, lo, hi int,
 				}
 				sy, sx := y*g.StrideH-g.PadTop+r.lo*g.DilationH, k.from*g.StrideW-g.PadLeft+k.lo*g.DilationW
 				x := src[(sy*g.W+sx)*s.c:]
-				_ = x[(k.to-k.from-1)*g.StrideW*s.c+list[len(list)-1].x/4+s.c-1]
+				_ = x[(k.to-k.from-1)*g.StrideW*s.c+s.tap(r.hi-1, k.hi-1, r, k).x/4+s.c-1]
 				t.dst, t.x = unsafe.Pointer(&out[0]), unsafe.Pointer(&x[0])
-				t.list, t.count = unsafe.Pointer(&list[0]), len(list)
+				if s.lists != nil {
+					list := s.lists[i*len(s.columns)+j]
+					t.list, t.count = unsafe.Pointer(&list[0]), len(list)
+				}
 				if op == tapMean {
-					s.means(&t, divisors[y*g.OW+k.from:y*g.OW+k.to])
+					s.means(&t, divisors[y*g.OW+k.from:y*g.OW+k.to], r, k)
 				} else {
-					s.run(op, &t, k.to-k.from)
+					s.run(op, &t, k.to-k.from, r, k)
 				}
 			}
 		}
@@ -154,21 +122,70 @@ func (s *sliding) lines(op tapOp, like *tapTile, dst, src []float32, lo, hi int,
 }
 
 // run computes so many pixels.
-func (s *sliding) run(op tapOp, t *tapTile, pixels int) {
-	if done := tapsSIMD(op, t, pixels); done < s.c {
-		t.generic(op, pixels, done)
+func (s *sliding) run(op tapOp, t *tapTile, pixels int, r, k tapSpan) {
+	done := 0
+	if s.lists != nil {
+		done = tapsSIMD(op, t, pixels)
+	}
+	if done < s.c {
+		s.generic(op, t, pixels, done, r, k)
+	}
+}
+
+// generic computes channels from first on of so many pixels, which see the rows r and columns k of the window.
+func (s *sliding) generic(op tapOp, t *tapTile, pixels, first int, r, k tapSpan) {
+	n := t.channels - first
+	at := func(p unsafe.Pointer, bytes int) []float32 {
+		return unsafe.Slice((*float32)(unsafe.Add(p, bytes+4*first)), n)
+	}
+	for p := range pixels {
+		out := at(t.dst, p*t.ldd)
+		if op == tapFMA {
+			copy(out, at(t.bias, 0))
+		} else {
+			for c := range out {
+				out[c] = t.lo
+			}
+		}
+		for i := r.lo; i < r.hi; i++ {
+			for j := k.lo; j < k.hi; j++ {
+				e := s.tap(i, j, r, k)
+				x := at(t.x, p*t.ldx+e.x)
+				switch op {
+				case tapFMA:
+					w := at(t.w, e.w)
+					for c := range out {
+						out[c] += w[c] * x[c]
+					}
+				case tapMax:
+					Max(out, out, x)
+				case tapMean:
+					Add(out, out, x)
+				}
+			}
+		}
+		switch {
+		case op == tapMean:
+			for c := range out {
+				out[c] /= t.divisor
+			}
+		case t.act == tileBounded:
+			activateGeneric(out, out, Activation{Kind: ActClip, Alpha: t.lo, Beta: t.hi})
+		case t.act == tileLeaky:
+			activateGeneric(out, out, Activation{Kind: ActLeakyRelu, Alpha: t.slope})
+		}
 	}
 }
 
 // means computes pixels in runs of the same divisor.
-func (s *sliding) means(t *tapTile, divisors []float32) {
+func (s *sliding) means(t *tapTile, divisors []float32, r, k tapSpan) {
 	for {
 		n := 1
 		for n < len(divisors) && divisors[n] == divisors[0] {
 			n++
 		}
 		t.divisor = divisors[0]
-		s.run(tapMean, t, n)
+		s.run(tapMean, t, n, r, k)
 		if divisors = divisors[n:]; len(divisors) == 0 {
 			return
 		}

@@ -5,7 +5,7 @@ package kernels
 import "unsafe"
 
 // tapsFMAN, tapsMaxN and tapsMeanN compute N neighbouring pixels as tapTile says, with at least one element. The AVX2
-// forms leave out the channels beyond the last multiple of 8. The reference is tapTile.generic.
+// forms leave out the channels beyond the last multiple of 8. The reference is sliding.generic.
 //
 //go:noescape
 func tapsFMA12AVX512(t *tapTile)

@@ -13,6 +13,7 @@ func tapWindows() []Window {
 		window(20, 20, 3, 3, 1, 2, 2), window(3, 26, 1, 7, 1, 1, 3), window(8, 8, 2, 2, 2, 1, 0), window(1, 1, 1, 1, 1, 1, 0),
 		{H: 4, W: 6, OH: 7, OW: 9, KH: 2, KW: 3, StrideH: 1, StrideW: 2, DilationH: 2, DilationW: 1, PadTop: 3, PadLeft: 5},
 		{H: 4, W: 5, OH: 2, OW: 3, KH: 2, KW: 2, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: -1, PadLeft: -1},
+		window(40, 40, 39, 39, 1, 1, 19),
 		{H: 0, W: 5, OH: 2, OW: 5, KH: 2, KW: 1, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1},
 	}
 }
@@ -49,7 +50,7 @@ func TestChannelConv(t *testing.T) {
 					eachTap(&g, y, x, func(i, j, at int) { want += float64(w[(i*g.KW+j)*c+k]) * float64(src.V[at*c+k]) })
 					out := []float32{float32(want)}
 					activateGeneric(out, out, act)
-					if !near(float64(got), float64(out[0]), 10, 1e-6) {
+					if !near(float64(got), float64(out[0]), float64(10+g.KH*g.KW), 1e-6) {
 						t.Fatalf("%s: [%d,%d,%d] = %v, want %v", name, y, x, k, got, out[0])
 					}
 				}
@@ -93,7 +94,7 @@ func TestChannelPools(t *testing.T) {
 					if got != top {
 						t.Fatalf("%s: the largest at [%d,%d,%d] is %v, want %v", name, y, x, k, got, top)
 					}
-					if want := sum / float64(divisors[o/c]); !near(float64(mean.V[o]), want, 10, 1e-6) {
+					if want := sum / float64(divisors[o/c]); !near(float64(mean.V[o]), want, float64(10+g.KH*g.KW), 1e-6) {
 						t.Fatalf("%s: the mean at [%d,%d,%d] is %v, want %v", name, y, x, k, mean.V[o], want)
 					}
 				}

@@ -163,4 +163,3 @@ func convTile1AVX512(t *convTile, n int) {
 		convTile1x1AVX512(t)
 	}
 }
-

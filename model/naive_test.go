@@ -328,8 +328,52 @@ func naiveProduct(n *Node, in []*naive, out *naive) {
 	})
 }
 
-// naiveWindow computes 2-D Conv (both forms), AveragePool and MaxPool.
+// naiveLayout returns x with the axes of an image in the order perm.
+func naiveLayout(x *naive, perm ...int) *naive {
+	shape, from := make([]int, len(perm)), make([]int, len(perm))
+	for i, p := range perm {
+		shape[i] = x.shape[p]
+	}
+	y := newNaive(shape...)
+	each(shape, func(i int, at []int) {
+		for a, p := range perm {
+			from[p] = at[a]
+		}
+		y.v[i] = x.at(from)
+	})
+	return y
+}
+
+// naiveWindow computes 2-D Conv (both forms), AveragePool and MaxPool, in both layouts.
 func naiveWindow(n *Node, in []*naive, out *naive) error {
+	xLast, yLast, err := ChannelsLast(n)
+	if err != nil {
+		return err
+	}
+	if n.Domain == DomainDsk && n.Op != "Conv" {
+		xLast, yLast = true, true
+	}
+	in = slices.Clone(in)
+	if xLast {
+		in[0] = naiveLayout(in[0], 0, 3, 1, 2)
+	}
+	if !yLast {
+		return naivePlanes(n, in, out)
+	}
+	if len(in) > 3 && in[3] != nil {
+		in[3] = naiveLayout(in[3], 0, 3, 1, 2)
+	}
+	s := out.shape
+	planes := newNaive(s[0], s[3], s[1], s[2])
+	if err := naivePlanes(n, in, planes); err != nil {
+		return err
+	}
+	copy(out.v, naiveLayout(planes, 0, 2, 3, 1).v)
+	return nil
+}
+
+// naivePlanes is naiveWindow with the channels before the planes.
+func naivePlanes(n *Node, in []*naive, out *naive) error {
 	x := in[0]
 	dsk := n.Domain == DomainDsk
 	var kernel []Dim

@@ -232,9 +232,20 @@ func inferDskConv(c *Inference) error {
 	if err := c.checkVector(2, out, "bias"); err != nil {
 		return err
 	}
-	s, err := c.convShape(c.In[0], kernel, in, out)
+	xLast, yLast, err := ChannelsLast(c.Node)
 	if err != nil {
 		return err
+	}
+	x := c.In[0]
+	if xLast {
+		x.Shape = channelsSecond(x.Shape)
+	}
+	s, err := c.convShape(x, kernel, in, out)
+	if err != nil {
+		return err
+	}
+	if yLast && s != nil {
+		s = append(append([]Dim{s[0]}, s[2:]...), s[1])
 	}
 	if c.has(3) && c.In[3].Shape != nil && s != nil {
 		z := c.In[3].Shape
@@ -249,6 +260,33 @@ func inferDskConv(c *Inference) error {
 	}
 	c.set(0, c.In[0].DType, s)
 	return nil
+}
+
+// The values of the attributes layout and input_layout of dsk.Conv.
+const (
+	LayoutNCHW = "NCHW" // channels before the spatial axes, as in ONNX
+	LayoutNHWC = "NHWC" // channels last
+)
+
+// ChannelsLast reports the layouts of a dsk.Conv: whether X has its channels last, and whether Z and Y have.
+func ChannelsLast(n *Node) (x, y bool, err error) {
+	out := n.Str("layout", LayoutNCHW)
+	in := n.Str("input_layout", out)
+	for _, v := range []string{in, out} {
+		if v != LayoutNCHW && v != LayoutNHWC {
+			return false, false, fmt.Errorf("layout %q: want %s or %s", v, LayoutNCHW, LayoutNHWC)
+		}
+	}
+	return in == LayoutNHWC, out == LayoutNHWC, nil
+}
+
+// channelsSecond moves the last axis to the second place; shapes of lower rank stay.
+func channelsSecond(s []Dim) []Dim {
+	if len(s) < 2 {
+		return s
+	}
+	last := len(s) - 1
+	return append([]Dim{s[0], s[last]}, s[1:last]...)
 }
 
 // TransposedPads returns the padding before and after of ConvTranspose for known input

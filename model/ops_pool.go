@@ -12,6 +12,33 @@ var _ = registerOps("", map[string]InferFunc{
 	"MaxUnpool": inferMaxUnpool, "LRN": inferUnary,
 })
 
+// Pools of images [B,H,W,C], with the channels last.
+var _ = registerOps(DomainDsk, map[string]InferFunc{"MaxPool": inferLastPool, "AveragePool": inferLastPool})
+
+func inferLastPool(c *Inference) error {
+	if err := c.need(1, 1); err != nil {
+		return err
+	}
+	if err := c.rank(0, 4); err != nil {
+		return err
+	}
+	s := c.In[0].Shape
+	if s == nil {
+		c.set(0, c.In[0].DType, unknowns(4))
+		return nil
+	}
+	w, err := WindowOf(c.Node, s[1:3], nil)
+	if err != nil {
+		return err
+	}
+	spatial, err := w.Out(c.Node, s[1:3], c.Node.Int("ceil_mode", 0) != 0)
+	if err != nil {
+		return err
+	}
+	c.set(0, c.In[0].DType, []Dim{s[0], spatial[0], spatial[1], s[3]})
+	return nil
+}
+
 func inferPool(c *Inference) error {
 	if err := c.need(1, 1); err != nil {
 		return err

@@ -56,6 +56,9 @@ var passes = []pass{
 	{"fold", false, (*rewriter).fold},
 }
 
+// layoutPass runs when the others have settled, and they once more behind it.
+var layoutPass = pass{"layout", true, (*rewriter).layout}
+
 // maxRounds ends a rewrite that does not settle, which would be a fault of a pass.
 const maxRounds = 50
 
@@ -71,35 +74,20 @@ func Rewrite(g *Graph, o RewriteOptions) ([]RewriteCount, error) {
 	for i, p := range passes {
 		counts[i].Pass = p.name
 	}
-	derived := map[string]string{}
-	var known *env // what inference knows; nil when the graph has changed
-	for round := 0; ; round++ {
-		if round == maxRounds {
-			return nil, fmt.Errorf("rewriting graph %q does not end", g.Name)
+	w := &rewrite{g: g, o: &o, derived: map[string]string{}}
+	if err := w.settle(counts); err != nil {
+		return nil, err
+	}
+	if !o.NoFuse {
+		n, err := w.run(layoutPass)
+		if err != nil {
+			return nil, err
 		}
-		changed := false
-		for i, p := range passes {
-			if p.fuse && o.NoFuse {
-				continue
+		if n > 0 {
+			counts = append(counts, RewriteCount{layoutPass.name, n})
+			if err := w.settle(counts); err != nil {
+				return nil, err
 			}
-			if known == nil {
-				var err error
-				if known, err = g.inferScope(&env{}, true); err != nil {
-					return nil, err
-				}
-			}
-			n, err := rewriteGraph(&rewriter{g: g, top: g, o: &o, derived: derived, env: known}, p)
-			if err != nil {
-				return nil, fmt.Errorf("pass %s: %w", p.name, err)
-			}
-			if n > 0 {
-				known = nil
-			}
-			counts[i].Count += n
-			changed = changed || n > 0
-		}
-		if !changed {
-			break
 		}
 	}
 	if err := g.Infer(); err != nil {
@@ -111,6 +99,54 @@ func Rewrite(g *Graph, o RewriteOptions) ([]RewriteCount, error) {
 		}
 	}
 	return slices.DeleteFunc(counts, func(c RewriteCount) bool { return c.Count == 0 }), nil
+}
+
+// rewrite is a call of Rewrite.
+type rewrite struct {
+	g       *Graph
+	o       *RewriteOptions
+	derived map[string]string
+	known   *env // what inference knows; nil when the graph has changed
+}
+
+// settle runs the passes until none changes anything, and adds to their counts.
+func (w *rewrite) settle(counts []RewriteCount) error {
+	for range maxRounds {
+		changed := false
+		for i, p := range passes {
+			if p.fuse && w.o.NoFuse {
+				continue
+			}
+			n, err := w.run(p)
+			if err != nil {
+				return err
+			}
+			counts[i].Count += n
+			changed = changed || n > 0
+		}
+		if !changed {
+			return nil
+		}
+	}
+	return fmt.Errorf("rewriting graph %q does not end", w.g.Name)
+}
+
+// run runs one pass.
+func (w *rewrite) run(p pass) (int, error) {
+	if w.known == nil {
+		var err error
+		if w.known, err = w.g.inferScope(&env{}, true); err != nil {
+			return 0, err
+		}
+	}
+	n, err := rewriteGraph(&rewriter{g: w.g, top: w.g, o: w.o, derived: w.derived, env: w.known}, p)
+	if err != nil {
+		return 0, fmt.Errorf("pass %s: %w", p.name, err)
+	}
+	if n > 0 {
+		w.known = nil
+	}
+	return n, nil
 }
 
 // rewriter is one pass over one graph: indices of who makes and who uses a value, and the changes.

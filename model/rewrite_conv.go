@@ -108,8 +108,8 @@ func (r *rewriter) batchNorms() (int, error) {
 		if m == nil {
 			return nil
 		}
-		// The channels of a Linear are its last axis, those of a BatchNormalization the second.
-		if s := r.typeOf(n.In(0)).Shape; m.Op == "Linear" && len(s) != 2 {
+		// The channels of a BatchNormalization are the second axis.
+		if s := r.typeOf(n.In(0)).Shape; m.Op == "Linear" && len(s) != 2 || m.Str("layout", LayoutNCHW) != LayoutNCHW {
 			return nil
 		}
 		var p [5][]float64
@@ -201,7 +201,7 @@ func (r *rewriter) perChannel(m *Node, c string, channels int, x, out Type) ([]f
 	}
 	rank := len(x.Shape)
 	axis := 1
-	if m.Op == "Linear" {
+	if m.Op == "Linear" || m.Str("layout", LayoutNCHW) == LayoutNHWC {
 		axis = rank - 1
 	}
 	if len(t.Shape) > rank || t.Len() != channels && t.Len() != 1 {

@@ -33,8 +33,8 @@ func TestRewriteResidual(t *testing.T) {
 	b.batchNorm("n", "c", 3)
 	b.node("s", "Add", nil, "n", "x")
 	b.node("y", "Clip", nil, "s", b.scalar("lo", 0), b.scalar("hi", 6))
-	g := b.output("y").same(t, "dsk.Conv", "dsk.Conv")
-	if z := g.Nodes[1].In(3); z != "x" {
+	g := b.output("y").same(t, "dsk.Conv", "Transpose", "dsk.Conv", "Transpose")
+	if z := g.Nodes[2].In(3); z != g.Nodes[1].Outputs[0] || g.Nodes[1].In(0) != "x" {
 		t.Errorf("Z is %q", z)
 	}
 }
@@ -44,8 +44,8 @@ func TestRewriteTwoConvsAdded(t *testing.T) {
 	b.node("a", "Conv", nil, "x", b.weight("w1", 4, 3, 1, 1))
 	b.node("c", "Conv", nil, "x", b.weight("w2", 4, 3, 1, 1))
 	b.node("y", "Add", nil, "a", "c")
-	g := b.output("y").same(t, "dsk.Conv", "dsk.Conv")
-	if z := g.Nodes[1].In(3); z != "a" {
+	g := b.output("y").same(t, "dsk.Conv", "dsk.Conv", "Transpose")
+	if z := g.Nodes[1].In(3); z != g.Nodes[0].Outputs[0] {
 		t.Errorf("Z is %q", z)
 	}
 }
@@ -57,7 +57,7 @@ func TestRewriteChannelConstants(t *testing.T) {
 	b.node("s", "Add", nil, b.weight("c", 1, 5, 1, 1), "m")
 	b.node("d", "Div", nil, "s", b.scalar("two", 2))
 	b.node("y", "HardSwish", nil, "d")
-	b.output("y").same(t, "dsk.Conv")
+	b.output("y").same(t, "dsk.Conv", "Transpose")
 }
 
 func TestRewriteChannelConstantsStay(t *testing.T) {
@@ -65,7 +65,7 @@ func TestRewriteChannelConstantsStay(t *testing.T) {
 	b := build(in("x", 1, 3, 5, 5))
 	b.node("a", "Conv", nil, "x", b.weight("w", 5, 3, 1, 1))
 	b.node("y", "Add", nil, "a", b.weight("c", 5))
-	b.output("y").same(t, "dsk.Conv", "Add")
+	b.output("y").same(t, "dsk.Conv", "Add", "Transpose")
 }
 
 func TestRewritePaddings(t *testing.T) {
@@ -73,7 +73,7 @@ func TestRewritePaddings(t *testing.T) {
 	b := build(in("x", 1, 2, 5, 6))
 	b.node("p", "Pad", nil, "x", b.ints("pads", pads...))
 	b.node("y", "Conv", Attrs{"pads": IntsAttr(1, 1, 1, 1)}, "p", b.weight("w", 3, 2, 4, 4))
-	b.output("y").same(t, "dsk.Conv")
+	b.output("y").same(t, "dsk.Conv", "Transpose")
 
 	b = build(in("x", 1, 2, 5, 6))
 	b.node("p", "Pad", nil, "x", b.ints("pads", pads...))

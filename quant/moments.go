@@ -159,10 +159,18 @@ func grown(buf []float32, n int) []float32 {
 	return buf[:n]
 }
 
-// receptiveFields returns up to convRows rows of every image of x [B,C,spatial...], as weights of the given
+// receptiveFields returns up to convRows rows of every image of x [B,C,spatial...], or with the channels last, as weights of the given
 // shape [M,kernel...,C] meet them: channels last, zero where the window hangs over the edge.
 func receptiveFields(n *model.Node, x *tensor.Tensor, weights []int) []float32 {
-	spatial := x.Shape[2:]
+	last, _, err := model.ChannelsLast(n)
+	if err != nil {
+		return nil
+	}
+	spatial, channels := x.Shape[2:], x.Shape[1]
+	if last {
+		r := len(x.Shape) - 1
+		spatial, channels = x.Shape[1:r], x.Shape[r]
+	}
 	w, err := model.WindowOf(n, model.Dims(spatial...), model.Dims(weights[1:len(weights)-1]...))
 	if err != nil || n.Int("group", 1) != 1 {
 		return nil
@@ -180,7 +188,10 @@ func receptiveFields(n *model.Node, x *tensor.Tensor, weights []int) []float32 {
 		taps *= k
 		area *= spatial[i]
 	}
-	channels := x.Shape[1]
+	toChannel, toPixel := area, 1 // elements from a channel, and from a pixel, to the next
+	if last {
+		toChannel, toPixel = 1, channels
+	}
 	rows := min(places, convRows)
 	out := make([]float32, x.Shape[0]*rows*taps*channels)
 	data := x.F32()
@@ -192,7 +203,7 @@ func receptiveFields(n *model.Node, x *tensor.Tensor, weights []int) []float32 {
 			for tap := range taps {
 				if p := pixel(w, place, tap, dims, spatial); p >= 0 {
 					for c := range channels {
-						out[at+c] = pixels[c*area+p]
+						out[at+c] = pixels[c*toChannel+p*toPixel]
 					}
 				}
 				at += channels

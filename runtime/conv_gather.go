@@ -6,8 +6,8 @@ import (
 )
 
 // gatherConv computes a convolution as a matrix product: the receptive field of an output, in (window,
-// channel) order, is a row; rows times filters gives [outputs][M], which is turned into [M][outputs].
-// The input is first turned channels-last, so that a row consists of long contiguous runs.
+// channel) order, is a row; rows times filters gives [outputs][M], which is turned into [M][outputs] where the output
+// wants that. An input that has its channels first is turned before, so that a row consists of long contiguous runs.
 //
 // Either each thread computes tiles of rows by itself (tiled), or, when there are too few rows for
 // that, all threads share one product and split it by filters (shared).
@@ -15,6 +15,7 @@ type gatherConv struct {
 	*conv
 	k      int  // length of a row
 	coded  bool // rows are gathered from quantized activations: every group lies in one pixel
+	inRows bool // pixels are rows as they lie: nothing is gathered
 	pixel  int  // bytes of a pixel's channels in turned, and of those of one group
 	slice  int
 	images int // computed at once: a chunk
@@ -22,7 +23,7 @@ type gatherConv struct {
 	tile   int // rows of a tile; all rows of the chunk if shared
 	shared bool
 
-	turned   *tensor.Tensor // the chunk's input, channels last; nil if the convolution is pointwise
+	turned   *tensor.Tensor // the chunk's input, channels last and quantized if coded; nil if rows come from x
 	floats   *tensor.Tensor // per part: pixels that are to be quantized
 	scratch  *tensor.Tensor
 	perPart  int             // bytes of scratch
@@ -77,7 +78,8 @@ func (c *conv) bindGathered(b *Bind, w *tensor.Tensor, constant bool) (func(), e
 	if err := g.bindProducts(b, parts); err != nil {
 		return nil, err
 	}
-	if !pointwise {
+	g.inRows = pointwise && c.xLast
+	if !pointwise && (g.coded || !c.xLast) {
 		g.turned = b.Scratch(g.images * c.geo.inSize * g.pixel)
 	}
 	if g.shared {
@@ -208,8 +210,15 @@ func (g *gatherConv) eachChunk(b *Bind, compute func()) func() {
 
 // turn writes n pixels of an image of the chunk, from pixel p on, with the channels last.
 func (g *gatherConv) turn(part, image, p, n int) {
-	x := g.x.F32()[(g.first+image)*g.c*g.geo.inSize+p:]
 	at := image*g.geo.inSize + p
+	if g.xLast {
+		rows := g.x.F32()[(g.first*g.geo.inSize+at)*g.c:]
+		for i := range n {
+			kernels.QuantizeRow(g.turned.Data[(at+i)*g.pixel:][:g.pixel], rows[i*g.c:(i+1)*g.c])
+		}
+		return
+	}
+	x := g.x.F32()[(g.first+image)*g.c*g.geo.inSize+p:]
 	if !g.coded {
 		kernels.Transpose(g.turned.F32()[at*g.c:], g.c, x, g.geo.inSize, g.c, n)
 		return
@@ -229,12 +238,32 @@ func (g *gatherConv) part(i int) (rows []byte, prod []float32, scratch []byte) {
 	return mem[:g.tile*g.rowBytes()], viewF32(mem[a : a+g.tile*g.mg*4]), mem[c:]
 }
 
-// multiply computes n gathered rows of a group.
-func (g *gatherConv) multiply(p *rowProduct, prod []float32, rows []byte, n int, scratch []byte) {
-	if g.coded {
-		p.runQuantized(prod, g.mg, rows, n, scratch)
-	} else {
-		p.run(prod, g.mg, viewF32(rows), g.k, n, scratch)
+// rowsInto computes rows [r0, r1) of the chunk for a group. Where the output has its channels last the product writes
+// there, else to prod.
+func (g *gatherConv) rowsInto(p *rowProduct, group, r0, r1 int, rows []byte, prod []float32, scratch []byte) {
+	n := r1 - r0
+	dst, ldd := prod, g.mg
+	if g.yLast {
+		dst, ldd = g.y.F32()[(g.first*g.geo.outSize+r0)*g.m+group*g.mg:], g.m
+	}
+	switch {
+	case g.coded:
+		p.runQuantized(dst, ldd, rows, n, scratch)
+	case g.inRows:
+		p.run(dst, ldd, g.x.F32()[(g.first*g.geo.inSize+r0)*g.c+group*g.cg:], g.c, n, scratch)
+	default:
+		p.run(dst, ldd, viewF32(rows), g.k, n, scratch)
+	}
+}
+
+// finishRows adds Z and activates rows [r0, r1) and filters [m0, m1) of a group, in an output with channels last.
+func (g *gatherConv) finishRows(group, r0, r1, m0, m1 int) {
+	if g.z == nil {
+		return
+	}
+	for r := r0; r < r1; r++ {
+		at := (g.first*g.geo.outSize+r)*g.m + group*g.mg
+		g.finish(g.y.F32()[at+m0:at+m1], at+m0)
 	}
 }
 
@@ -249,9 +278,15 @@ func (g *gatherConv) runTiled(b *Bind) func() {
 				return
 			}
 			for i := range g.groups {
-				g.gather(rows, i, r0, r1)
-				g.multiply(g.products[part][i], prod, rows, r1-r0, scratch)
-				g.scatter(prod, i, r0, r1, 0, g.mg)
+				if !g.inRows {
+					g.gather(rows, i, r0, r1)
+				}
+				g.rowsInto(g.products[part][i], i, r0, r1, rows, prod, scratch)
+				if g.yLast {
+					g.finishRows(i, r0, r1, 0, g.mg)
+				} else {
+					g.scatter(prod, i, r0, r1, 0, g.mg)
+				}
 			}
 		}
 	}))
@@ -266,15 +301,23 @@ func (g *gatherConv) runShared(b *Bind) func() {
 		}
 	})
 	scatter := b.split(g.mg, 16, g.rows, func(_, lo, hi int) {
+		if g.yLast {
+			g.finishRows(group, 0, g.count*g.geo.outSize, lo, hi)
+			return
+		}
 		_, prod, _ := g.part(0)
 		g.scatter(prod, group, 0, g.count*g.geo.outSize, lo, hi)
 	})
 	return g.eachChunk(b, func() {
 		rows, prod, scratch := g.part(0)
 		for group = 0; group < g.groups; group++ {
-			gather()
-			g.multiply(g.products[0][group], prod, rows, g.count*g.geo.outSize, scratch)
-			scatter()
+			if !g.inRows {
+				gather()
+			}
+			g.rowsInto(g.products[0][group], group, 0, g.count*g.geo.outSize, rows, prod, scratch)
+			if !g.yLast || g.z != nil {
+				scatter()
+			}
 		}
 	})
 }
@@ -282,7 +325,7 @@ func (g *gatherConv) runShared(b *Bind) func() {
 // gather writes rows [r0, r1) of a group to dst.
 func (g *gatherConv) gather(dst []byte, group, r0, r1 int) {
 	geo := g.geo
-	if g.turned == nil {
+	if g.turned == nil && !g.xLast {
 		x, rows := g.x.F32(), viewF32(dst)
 		for r := r0; r < r1; {
 			image, p := r/geo.inSize, r%geo.inSize
@@ -293,7 +336,12 @@ func (g *gatherConv) gather(dst []byte, group, r0, r1 int) {
 		}
 		return
 	}
-	src := g.turned.Data
+	src := g.x.Data
+	if g.turned != nil {
+		src = g.turned.Data
+	} else {
+		src = src[g.first*geo.inSize*g.pixel:]
+	}
 	oh, ow := geo.out[1], geo.out[2]
 	line, width := geo.kernel[2]*g.slice, geo.in[2]*g.pixel
 	for r := r0; r < r1; r++ {

@@ -13,6 +13,8 @@ var _ = register("", rowMajor(map[string]Binder{"Conv": widened(bindConv)}))
 // conv is a convolution of X[batch, C, in...] with M filters in g groups:
 //
 //	Y[b,m,o] = act(bias[m] + sum_{i,c} W[m,i,c] X[b, c, o*stride-pad+i*dilation] + Z[b,m,o])
+//
+// X, and Z and Y, may have their channels last: X[batch, in..., C].
 type conv struct {
 	geo     *sliding
 	batch   int
@@ -22,6 +24,17 @@ type conv struct {
 	act     kernels.Activation
 	x, y    *tensor.Tensor
 	z, bias *tensor.Tensor // nil if absent
+	// The layouts: channels last of X, of Z and Y.
+	xLast, yLast bool
+}
+
+// channelsFirst returns an image's shape with the channels in the second place.
+func channelsFirst(shape []int, last bool) []int {
+	if !last {
+		return shape
+	}
+	n := len(shape) - 1
+	return append([]int{shape[0], shape[n]}, shape[1:n]...)
 }
 
 // newConv checks the operands; channels are the weights' input channels of one group, kernel their window.
@@ -31,14 +44,20 @@ func newConv(b *Bind, m, channels int, kernel []int, z int) (*conv, error) {
 		return nil, b.errorf("cannot convolve a tensor of shape %v to one of %v", x.Shape, y.Shape)
 	}
 	groups := b.Node.Int("group", 1)
-	c := &conv{batch: x.Shape[0], c: x.Shape[1], m: m, x: x, y: y}
+	c := &conv{m: m, x: x, y: y}
+	var err error
+	if c.xLast, c.yLast, err = model.ChannelsLast(b.Node); err != nil {
+		return nil, b.errorf("%w", err)
+	}
+	xs, ys := channelsFirst(x.Shape, c.xLast), channelsFirst(y.Shape, c.yLast)
+	c.batch, c.c = xs[0], xs[1]
 	if groups < 1 || int64(c.c) != groups*int64(channels) || m%int(groups) != 0 {
 		return nil, b.errorf("weights of %d x %d channels in %d groups for %d channels", m, channels, groups, c.c)
 	}
 	c.groups = int(groups)
 	c.cg, c.mg = channels, m/c.groups
-	if y.Shape[0] != c.batch || y.Shape[1] != m {
-		return nil, b.errorf("the output has shape %v, want [%d,%d,...]", y.Shape, c.batch, m)
+	if ys[0] != c.batch || ys[1] != m {
+		return nil, b.errorf("the output has shape %v, want %d images of %d channels", y.Shape, c.batch, m)
 	}
 	if b.Has(2) {
 		if err := needShape(b, "the bias", b.In[2], m); err != nil {
@@ -52,8 +71,7 @@ func newConv(b *Bind, m, channels int, kernel []int, z int) (*conv, error) {
 		}
 		c.z = b.In[z]
 	}
-	var err error
-	c.geo, err = newSliding(b, x.Shape[2:], y.Shape[2:], kernel)
+	c.geo, err = newSliding(b, xs[2:], ys[2:], kernel)
 	return c, err
 }
 
@@ -123,9 +141,15 @@ func channelsLast(dst, src []float32, m, channels, window int) {
 func (c *conv) bind(b *Bind, w *tensor.Tensor, constant bool, prepare func()) (Run, error) {
 	var run func()
 	var err error
-	if _, flat := c.geo.plane(); flat && c.cg == 1 && c.groups > 1 {
+	_, flat := c.geo.plane()
+	switch {
+	case c.isDirect(w, constant):
+		run, err = c.bindDirect(b, w)
+	case c.isChannelwise(constant):
+		run, err = c.bindChannelwise(b, w)
+	case flat && c.cg == 1 && c.groups > 1 && !c.xLast && !c.yLast:
 		run, err = c.bindDepthwise(b, w, constant)
-	} else {
+	default:
 		run, err = c.bindGathered(b, w, constant)
 	}
 	if err != nil {

@@ -138,6 +138,10 @@ func indexed[T tensor.Element](b *Bind, index [][]int) Run {
 	}
 	st := strides(in.Shape)
 	last, cols := index[rank-1], out.Shape[rank-1]
+	inRun := cols > 0
+	for i, x := range last {
+		inRun = inRun && x == last[0]+i
+	}
 	return simple(b.split(product(out.Shape[:rank-1]), 1, cols, func(_, lo, hi int) {
 		dst, src := tensor.View[T](out), tensor.View[T](in)
 		before := -1
@@ -153,6 +157,10 @@ func indexed[T tensor.Element](b *Bind, index [][]int) Run {
 				continue
 			}
 			before = at
+			if inRun {
+				copy(row, src[at+last[0]:])
+				continue
+			}
 			for i, x := range last {
 				row[i] = src[at+x]
 			}

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/dsk-toolkit/dsk/kernels"
+	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -16,6 +17,51 @@ var _ = register("", rowMajor(map[string]Binder{
 	"GlobalLpPool":      widened(bindGlobalLpPool),
 	"LRN":               widened(bindLRN),
 }))
+
+var _ = register(model.DomainDsk, rowMajor(map[string]Binder{
+	"MaxPool":     widened(bindLastPool),
+	"AveragePool": widened(bindLastPool),
+}))
+
+// bindLastPool binds MaxPool and AveragePool of images [batch, H, W, C].
+func bindLastPool(b *Bind) (Run, error) {
+	if err := needInputs(b, 1); err != nil {
+		return nil, err
+	}
+	if err := needF32(b, 0); err != nil {
+		return nil, err
+	}
+	x, y := b.In[0], b.Out[0]
+	if len(x.Shape) != 4 || len(y.Shape) != 4 || x.Shape[0] != y.Shape[0] || x.Shape[3] != y.Shape[3] {
+		return nil, b.errorf("cannot pool %v to %v", x.Shape, y.Shape)
+	}
+	geo, err := newSliding(b, x.Shape[1:3], y.Shape[1:3], nil)
+	if err != nil {
+		return nil, err
+	}
+	if y.Len() == 0 {
+		return simple(func() {}), nil
+	}
+	g, _ := geo.plane()
+	c := x.Shape[3]
+	pool := kernels.NewMaxPool(&g, c)
+	if b.Node.Op == "AveragePool" {
+		counts := geo.windowCounts(b.Node.Int("count_include_pad", 0) != 0)
+		divisors := make([]float32, geo.outSize)
+		for i := range divisors {
+			divisors[i] = max(1, counts[1][i/g.OW]*counts[2][i%g.OW])
+		}
+		pool = kernels.NewMeanPool(&g, c, divisors)
+	}
+	return simple(b.split(x.Shape[0]*g.OH, 1, g.OW*c*geo.winSize/4, func(_, lo, hi int) {
+		for lo < hi {
+			image, u := lo/g.OH, lo%g.OH
+			n := min(hi-lo, g.OH-u)
+			pool.Run(y.F32()[image*geo.outSize*c:], x.F32()[image*geo.inSize*c:], u, u+n)
+			lo += n
+		}
+	})), nil
+}
 
 // poolGeometry checks a pool from [batch, C, in...] to [batch, C, out...] and returns the number of planes.
 func poolGeometry(b *Bind) (*sliding, int, error) {
