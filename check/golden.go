@@ -74,8 +74,11 @@ func runGolden(ctx context.Context, dir string, o Options) (string, error) {
 	if !slices.Contains(goldenKinds, g.Kind) {
 		return "", &fault.Unsupported{Kind: "golden test", Items: []fault.Item{{What: g.Kind, Where: path, Hint: "known are " + strings.Join(goldenKinds, ", ")}}}
 	}
-	if m.Meta.Task == model.TaskLM {
+	switch m.Meta.Task {
+	case model.TaskLM:
 		return g.runLM(ctx, m, o)
+	case model.TaskSeq2Seq:
+		return g.runSeq2Seq(ctx, m, o)
 	}
 	return g.runGraph(ctx, m, o)
 }

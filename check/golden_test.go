@@ -2,7 +2,6 @@ package check_test
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,17 +19,12 @@ func TestArchitectures(t *testing.T) {
 	}
 	for _, e := range entries {
 		dir := filepath.Join(root, e.Name())
-		data, err := os.ReadFile(filepath.Join(dir, "golden.json"))
-		if err != nil {
+		if _, err := os.Stat(filepath.Join(dir, "golden.json")); err != nil {
 			continue
-		}
-		var g struct{ Kind string }
-		if err := json.Unmarshal(data, &g); err != nil {
-			t.Fatal(err)
 		}
 		t.Run(e.Name(), func(t *testing.T) {
 			r, err := check.Run(context.Background(), []string{dir}, check.Options{Threads: 2}, func(res check.Result) {
-				if res.Status == check.Fail || res.Status == check.Unsupported && g.Kind == "causal" {
+				if res.Status != check.Pass {
 					t.Errorf("%s: %s", res.Status, res.Detail)
 				}
 			})

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -25,6 +26,8 @@ type LM struct {
 	s     *Session
 	past  int
 	vocab int
+	ids   string                    // the input with the tokens
+	given map[string]*tensor.Tensor // other inputs, the same for each pass
 	plans map[passShape]*lmPlan
 	order []passShape // plans, most recently used last
 	all   []float32   // logits of passes that want every position
@@ -44,25 +47,30 @@ func NewLM(m *model.Model, o Options) (*LM, error) {
 	if m.Meta.LM == nil || m.Meta.Task != model.TaskLM {
 		return nil, &fault.Usage{What: "the model is no language model"}
 	}
-	for _, name := range []string{inputIDs, pastLen, logitsIndex} {
+	return newLM(m, o, inputIDs, nil, nil)
+}
+
+// newLM prepares a graph whose tokens are the input ids. Its other inputs are given; shared states are another session's as well.
+func newLM(m *model.Model, o Options, ids string, given, shared map[string]*tensor.Tensor) (*LM, error) {
+	for _, name := range []string{ids, pastLen, logitsIndex} {
 		if !hasInput(m.Graph, name) {
 			return nil, fault.Formatf("graph", "a language model needs the input %q", name)
 		}
 	}
 	for _, v := range m.Graph.Inputs {
-		known := v.Name == inputIDs || v.Name == pastLen || v.Name == logitsIndex
+		known := v.Name == ids || v.Name == pastLen || v.Name == logitsIndex || given[v.Name] != nil
 		if !known || v.Type.DType != tensor.I64 {
-			return nil, fault.Formatf("graph", "input %q is %v; a language model's inputs are %s, %s and %s of I64", v.Name, v.Type, inputIDs, pastLen, logitsIndex)
+			return nil, fault.Formatf("graph", "input %q is %v; a language model's inputs are %s, %s and %s of I64", v.Name, v.Type, ids, pastLen, logitsIndex)
 		}
 	}
 	if len(m.Graph.Outputs) != 1 {
 		return nil, fault.Formatf("graph", "a language model has one output, this has %d", len(m.Graph.Outputs))
 	}
-	s, err := NewSession(m, o)
+	s, err := newSession(m, o, shared)
 	if err != nil {
 		return nil, err
 	}
-	return &LM{s: s, vocab: m.Meta.LM.VocabSize, plans: map[passShape]*lmPlan{}}, nil
+	return &LM{s: s, vocab: m.Meta.LM.VocabSize, ids: ids, given: given, plans: map[passShape]*lmPlan{}}, nil
 }
 
 // Close ends the session.
@@ -155,10 +163,11 @@ func (l *LM) planFor(shape passShape) (*lmPlan, error) {
 		p.index[i] = int64(shape.tokens - shape.logits + i)
 	}
 	in := map[string]*tensor.Tensor{
-		inputIDs:    tensor.FromSlice(p.ids, 1, shape.tokens),
+		l.ids:       tensor.FromSlice(p.ids, 1, shape.tokens),
 		pastLen:     tensor.FromSlice(p.past, 1),
 		logitsIndex: tensor.FromSlice(p.index, shape.logits),
 	}
+	maps.Copy(in, l.given)
 	shapes := map[string][]int{}
 	for name, t := range in {
 		shapes[name] = t.Shape

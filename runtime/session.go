@@ -19,6 +19,8 @@ type Options struct {
 	// Context is the capacity of the caches in tokens, for graphs that have states; 0: the
 	// model's own context length.
 	Context int
+	// Cache is how the keys and values of attention are kept: "" or CacheF32, CacheF16, CacheI8.
+	Cache CacheType
 	// Observe, if set, sees every planned node's operands just before it runs: how
 	// calibration reads activations. It must not keep or change them.
 	Observe func(n *model.Node, in []*tensor.Tensor)
@@ -34,7 +36,7 @@ type Session struct {
 	pool   *kernels.Pool
 	plans  []*cachedPlan // most recently used first
 	arena  []byte
-	states map[string]*tensor.Tensor
+	states map[string]*state
 	ctx    int
 
 	observe func(n *model.Node, in []*tensor.Tensor)
@@ -47,7 +49,10 @@ type cachedPlan struct {
 
 // NewSession prepares a model for running. The model must outlive the session and not change.
 // A graph that is broken in its form is a *fault.Format.
-func NewSession(m *model.Model, o Options) (*Session, error) {
+func NewSession(m *model.Model, o Options) (*Session, error) { return newSession(m, o, nil) }
+
+// newSession is NewSession with states that belong to another session as well.
+func newSession(m *model.Model, o Options, shared map[string]*tensor.Tensor) (*Session, error) {
 	if err := checkGraph(m.Graph); err != nil {
 		return nil, err
 	}
@@ -59,18 +64,28 @@ func NewSession(m *model.Model, o Options) (*Session, error) {
 	if threads <= 0 {
 		threads = goruntime.NumCPU()
 	}
-	if err := s.makeStates(); err != nil {
+	if err := s.makeStates(shared); err != nil {
 		return nil, err
 	}
 	s.pool = kernels.NewPool(threads)
 	return s, nil
 }
 
-// makeStates allocates the caches; their unknown dimensions are "batch" (1) and "ctx".
-func (s *Session) makeStates() error {
+// state is the memory of one of the graph's states.
+type state struct {
+	*tensor.Tensor
+	cache *cacheRows // how a cache is kept that does not lie as the graph says, or nil
+}
+
+// makeStates allocates the caches that are not shared; their unknown dimensions are "batch" (1) and "ctx".
+func (s *Session) makeStates(shared map[string]*tensor.Tensor) error {
 	s.states = make(map[string]*tensor.Tensor, len(s.model.Graph.States))
 	total := 0
 	for _, st := range s.model.Graph.States {
+		if t := shared[st.Input.Name]; t != nil {
+			s.states[st.Input.Name] = t
+			continue
+		}
 		shape := make([]int, len(st.Input.Type.Shape))
 		for i, d := range st.Input.Type.Shape {
 			switch {
@@ -84,7 +99,12 @@ func (s *Session) makeStates() error {
 				return fault.Formatf("state "+st.Input.Name, "dimension %v has no size", d)
 			}
 		}
-		size, err := tensor.ByteSize(st.Input.Type.DType, shape, tensor.RowMajor)
+		kept := &state{Tensor: &tensor.Tensor{DType: st.Input.Type.DType, Shape: shape}}
+		if n := heads[st.Input.Name]; n > 0 {
+			kept.cache = &cacheRows{kind: cache.rows(), shape: shape, heads: n, dim: shape[2] / n}
+			kept.DType, kept.Shape = tensor.U8, kept.cache.tensorShape()
+		}
+		size, err := tensor.ByteSize(kept.DType, kept.Shape, tensor.RowMajor)
 		if err != nil {
 			return fault.Formatf("state "+st.Input.Name, "%v", err)
 		}
@@ -95,7 +115,8 @@ func (s *Session) makeStates() error {
 		if err := room(total, "the cache"); err != nil {
 			return err
 		}
-		s.states[st.Input.Name] = &tensor.Tensor{DType: st.Input.Type.DType, Shape: shape, Data: tensor.AlignedBytes(size)}
+		kept.Data = tensor.AlignedBytes(size)
+		s.states[st.Input.Name] = kept
 	}
 	return nil
 }

@@ -73,6 +73,7 @@ type builder struct {
 	warnings []string
 	// plainNorms is that of Source.
 	plainNorms bool
+	ids        string          // the input with a decoder's tokens
 	made       map[string]bool // values that several parts ask for
 	// What the model is for, the names of its classes, how it makes vectors of texts, and how it sees images.
 	task       model.Task
@@ -82,7 +83,7 @@ type builder struct {
 }
 
 func newBuilder(c *config, w *checkpoint) *builder {
-	return &builder{config: c, weights: w, graph: &model.Graph{Init: map[string]*tensor.Tensor{}}, made: map[string]bool{}, task: model.TaskLM}
+	return &builder{config: c, weights: w, graph: &model.Graph{Init: map[string]*tensor.Tensor{}}, ids: inputIDs, made: map[string]bool{}, task: model.TaskLM}
 }
 
 // err returns what was found wrong with the weights.
@@ -272,10 +273,10 @@ var (
 
 // lmInputs adds the inputs of a language model and what all layers need of them.
 func (b *builder) lmInputs() {
-	b.input(inputIDs, tensor.I64, dimBatch, dimSeq)
+	b.input(b.ids, tensor.I64, dimBatch, dimSeq)
 	b.input(pastLen, tensor.I64, dimBatch)
 	b.input(logitsIndex, tensor.I64, dimN)
-	b.onnx("Shape", seqLen, model.Attrs{"start": model.IntAttr(1), "end": model.IntAttr(2)}, inputIDs)
+	b.onnx("Shape", seqLen, model.Attrs{"start": model.IntAttr(1), "end": model.IntAttr(2)}, b.ids)
 	b.onnx("Add", kvLen, nil, pastLen, seqLen)
 	zero := b.constant("zero", tensor.FromSlice([]int64{0}, scalarShape...))
 	one := b.constant("one", tensor.FromSlice([]int64{1}, scalarShape...))
@@ -286,15 +287,20 @@ func (b *builder) lmInputs() {
 	b.onnx("Add", positionIDs, nil, first, steps)
 }
 
-// cache adds a state and returns its updated form.
+// cache adds a state of a layer's keys or values, to which a pass adds those of its tokens, and returns its updated form.
 func (b *builder) cache(kind string, layer int, update string, width int) string {
-	in := fmt.Sprintf("cache_%s.%d", kind, layer)
-	out := fmt.Sprintf("cache_%s.%d.new", kind, layer)
+	return b.state(fmt.Sprintf("cache_%s.%d", kind, layer), dimCtx, width, update, pastLen)
+}
+
+// state adds a state F32 [batch, length, width] and returns its form with the update [batch, rows, width] in it: from row at[batch] on, or from
+// the first without at.
+func (b *builder) state(in string, length model.Dim, width int, update string, at ...string) string {
+	out := in + ".new"
 	b.graph.States = append(b.graph.States, model.State{
-		Input:  model.Value{Name: in, Type: model.Type{DType: tensor.F32, Shape: []model.Dim{dimBatch, dimCtx, model.Known(width)}}},
+		Input:  model.Value{Name: in, Type: model.Type{DType: tensor.F32, Shape: []model.Dim{dimBatch, length, model.Known(width)}}},
 		Output: out,
 	})
-	return b.onnx("TensorScatter", out, model.Attrs{"axis": model.IntAttr(-2)}, in, update, pastLen)
+	return b.onnx("TensorScatter", out, model.Attrs{"axis": model.IntAttr(-2)}, append([]string{in, update}, at...)...)
 }
 
 // tooManyLayers reports a number of layers that the checkpoint cannot have, so that a hostile config does

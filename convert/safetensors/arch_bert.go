@@ -127,7 +127,7 @@ func readMPNet(b *builder) *encoder {
 	a.q, a.k, a.v, a.o = "attn.q", "attn.k", "attn.v", "attn.o"
 	d := distanceBias{buckets: c.countOr("relative_attention_num_buckets", 32), most: 128, heads: a.heads, bothSides: true}
 	e.bias = func() string {
-		return d.add(b, "distance_bias", e.base+"encoder.relative_attention_bias.weight", b.distances(), false)
+		return d.add(b, "distance_bias", e.base+"encoder.relative_attention_bias.weight", b.distances(""), false)
 	}
 	return e
 }

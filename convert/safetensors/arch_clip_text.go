@@ -35,7 +35,7 @@ func buildCLIPText(b *builder, end string) int {
 		return 0
 	}
 	b.input(inputIDs, tensor.I64, dimBatch, dimSeq)
-	b.positionsInOrder()
+	b.positionsInOrder("")
 	x := b.embed("embedding", inputIDs, s.base+"embeddings.token_embedding.weight", vocab, s.width)
 	x = b.onnx("Add", "embedding_placed", nil, x, b.embed("position_embedding", positionIDs, s.base+"embeddings.position_embedding.weight", s.context, s.width))
 	x = b.norm("final_norm", s.addLayers(b, x), s.base+"final_layer_norm", s.width, s.norm)

@@ -52,19 +52,14 @@ func (d *decoder) embed(b *builder) string {
 	if d.embeddingWidth != 0 {
 		inner = d.embeddingWidth
 	}
-	x := b.embed("embedding", inputIDs, d.base+d.embedding+".weight", d.vocab, inner)
+	x := b.embed("embedding", b.ids, d.base+d.embedding+".weight", d.vocab, inner)
 	if inner != d.width {
 		x = b.linear("embedding_projected", x, d.base+"project_in", d.width, inner, false, model.ActNone)
 	}
 	x = b.scaled("embedding_scaled", x, orOne(d.embeddingScale))
 	if d.positions != "" {
 		of := d.base + d.positions + ".weight"
-		table := of
-		if d.positionOffset == 0 {
-			b.matrix(of, d.context, d.width)
-		} else {
-			table = b.matrixView(of+".used", of, rowsOf(d.context+d.positionOffset, d.context, d.width, from(d.positionOffset)))
-		}
+		table := b.matrixFrom(of, d.positionOffset, d.context, d.width)
 		x = b.onnx("Add", "embedding_placed", nil, x, b.lookup("position_embedding", positionIDs, table, of))
 	}
 	if d.embeddingNorm != "" {

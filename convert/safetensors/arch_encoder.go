@@ -34,8 +34,12 @@ type encoder struct {
 	// bias adds what is added to all scores, F32 [1, heads, seq, seq]; nil: nothing.
 	bias      func() string
 	local     int    // layers with a window see so many tokens to both sides; 0: none have
+	source    bool   // it is half of an encoder-decoder: source_len, not attention_mask, says what is padding
 	finalNorm string // "": none
-	pooler    string // the product with tanh of the first token, "" for none
+	// positionOffset is how many rows of positions are not used, embeddingScale a factor, 0 for 1.
+	positionOffset int
+	embeddingScale float64
+	pooler         string // the product with tanh of the first token, "" for none
 	heads
 }
 
@@ -96,22 +100,32 @@ func (e *encoder) build(b *builder, end string) int {
 		return 0
 	}
 	e.rebase(b, e.words+".weight")
-	hidden := e.addLayers(b, e.embed(b))
-	if e.finalNorm != "" {
-		hidden = b.norm("final_norm", hidden, e.base+e.finalNorm, e.width, e.norm)
-	}
-	e.addHead(b, hidden, end)
+	e.addHead(b, e.hidden(b), end)
 	if e.padded {
 		return e.context - e.padding - 1
 	}
 	return e.context
 }
 
+// hidden adds the inputs and all layers, and returns the last hidden state.
+func (e *encoder) hidden(b *builder) string {
+	hidden := e.addLayers(b, e.embed(b))
+	if e.finalNorm != "" {
+		hidden = b.norm(e.graph+"final_norm", hidden, e.base+e.finalNorm, e.width, e.norm)
+	}
+	return hidden
+}
+
 // embed adds the inputs and the hidden state before the first layer.
 func (e *encoder) embed(b *builder) string {
-	b.input(inputIDs, tensor.I64, dimBatch, dimSeq)
-	b.input(attentionMask, tensor.I64, dimBatch, dimSeq)
-	x := b.embed("embedding", inputIDs, e.base+e.words+".weight", e.vocab, e.embeddingWidth)
+	if e.source {
+		b.input(inputIDs, tensor.I64, dimBatch, dimSource)
+		b.input(sourceLen, tensor.I64, dimBatch)
+	} else {
+		b.input(inputIDs, tensor.I64, dimBatch, dimSeq)
+		b.input(attentionMask, tensor.I64, dimBatch, dimSeq)
+	}
+	x := b.embed(e.graph+"embedding", inputIDs, e.base+e.words+".weight", e.vocab, e.embeddingWidth)
 	if e.types != "" {
 		ids := b.constant("first_type", tensor.FromSlice([]int64{0}, 1))
 		if e.typeCount > 1 {
@@ -119,16 +133,17 @@ func (e *encoder) embed(b *builder) string {
 		}
 		x = b.onnx("Add", "embedding_typed", nil, x, b.embed("type_embedding", ids, e.base+e.types+".weight", e.typeCount, e.embeddingWidth))
 	}
+	x = b.scaled(e.graph+"embedding_scaled", x, orOne(e.embeddingScale))
 	if e.padded {
 		b.positionsFrom(e.padding)
-	} else {
-		b.positionsInOrder()
+	} else if e.positions != "" || e.attention.rope != nil || e.byLayer != nil {
+		b.positionsInOrder(e.graph)
 	}
 	if e.positions != "" {
-		x = b.onnx("Add", "embedding_placed", nil, x, b.embed("position_embedding", positionIDs, e.base+e.positions+".weight", e.context, e.embeddingWidth))
+		x = b.onnx("Add", e.graph+"embedding_placed", nil, x, e.placed(b))
 	}
 	if e.embeddingNorm != "" {
-		x = b.norm("embedding_norm", x, e.base+e.embeddingNorm, e.embeddingWidth, e.norm)
+		x = b.norm(e.graph+"embedding_norm", x, e.base+e.embeddingNorm, e.embeddingWidth, e.norm)
 	}
 	if e.project != "" {
 		x = b.linear("embedding_projected", x, e.base+e.project, e.width, e.embeddingWidth, true, model.ActNone)
@@ -137,9 +152,22 @@ func (e *encoder) embed(b *builder) string {
 	return x
 }
 
+// placed is the learned vectors of the positions, which lie behind the first positionOffset rows of their table.
+func (e *encoder) placed(b *builder) string {
+	of := e.base + e.positions + ".weight"
+	return b.lookup(e.graph+"position_embedding", e.graph+positionIDs, b.matrixFrom(of, e.positionOffset, e.context, e.embeddingWidth), of)
+}
+
 // mask sets what each layer adds to its scores.
 func (e *encoder) mask(b *builder) {
 	e.attend, e.attention.allKeys = b.uncached, true
+	if e.source {
+		e.attention.lengths = sourceLen
+		if e.bias != nil {
+			e.attention.bias = e.bias()
+		}
+		return
+	}
 	visible := b.onnx("Cast", "tokens", model.Attrs{"to": model.IntAttr(model.ElemCode(tensor.BOOL))}, attentionMask)
 	visible = b.onnx("Unsqueeze", keyMask, nil, visible, b.ints(1, 2))
 	whole := visible
@@ -163,23 +191,23 @@ func (e *encoder) mask(b *builder) {
 	}
 }
 
-// positionsInOrder adds position_ids 0, 1, ... for each text.
-func (b *builder) positionsInOrder() {
-	shape := b.onnx("Shape", "ids_shape", nil, inputIDs)
-	b.onnx("Expand", positionIDs, nil, b.onnx("Unsqueeze", "positions_row", nil, b.steps(), b.ints(0)), shape)
+// positionsInOrder adds the value position_ids, 0, 1, ... for each text, behind a prefix.
+func (b *builder) positionsInOrder(prefix string) {
+	shape := b.onnx("Shape", prefix+"ids_shape", nil, inputIDs)
+	b.onnx("Expand", prefix+positionIDs, nil, b.onnx("Unsqueeze", prefix+"positions_row", nil, b.steps(prefix), b.ints(0)), shape)
 }
 
 // steps is 0, 1, ... up to the number of tokens: I64 [seq].
-func (b *builder) steps() string {
-	const name = "seq_steps"
+func (b *builder) steps(prefix string) string {
+	name := prefix + "seq_steps"
 	if b.made[name] {
 		return name
 	}
 	b.made[name] = true
-	length := b.onnx("Shape", seqLen, model.Attrs{"start": model.IntAttr(1), "end": model.IntAttr(2)}, inputIDs)
+	length := b.onnx("Shape", prefix+seqLen, model.Attrs{"start": model.IntAttr(1), "end": model.IntAttr(2)}, inputIDs)
 	zero := b.constant("zero", tensor.FromSlice([]int64{0}, scalarShape...))
 	one := b.constant("one", tensor.FromSlice([]int64{1}, scalarShape...))
-	return b.onnx("Range", name, nil, zero, b.onnx("Squeeze", "seq_count", nil, length), one)
+	return b.onnx("Range", name, nil, zero, b.onnx("Squeeze", prefix+"seq_count", nil, length), one)
 }
 
 // positionsFrom adds position_ids that count the tokens that are not the padding's, from padding+1 on; padding
@@ -194,15 +222,16 @@ func (b *builder) positionsFrom(padding int) {
 
 // within is whether a key is at most reach tokens from a query: BOOL [seq, seq].
 func (b *builder) within(reach int) string {
-	distance := b.onnx("Abs", "near_distance", nil, b.distances())
+	distance := b.onnx("Abs", "near_distance", nil, b.distances(""))
 	most := b.constant("near_reach", tensor.FromSlice([]int64{int64(reach)}, scalarShape...))
 	return b.onnx("LessOrEqual", "near", nil, distance, most)
 }
 
 // distances is key - query: I64 [seq, seq].
-func (b *builder) distances() string {
-	steps := b.steps()
-	return b.onnx("Sub", "distances", nil, b.onnx("Unsqueeze", "key_row", nil, steps, b.ints(0)), b.onnx("Unsqueeze", "query_column", nil, steps, b.ints(1)))
+func (b *builder) distances(prefix string) string {
+	steps := b.steps(prefix)
+	keys, queries := b.onnx("Unsqueeze", prefix+"key_row", nil, steps, b.ints(0)), b.onnx("Unsqueeze", prefix+"query_column", nil, steps, b.ints(1))
+	return b.onnx("Sub", prefix+"distances", nil, keys, queries)
 }
 
 // addHead adds the outputs of a class.

@@ -99,6 +99,9 @@ func (r *Report) lower(b *builder, arch architecture, configPath, weightPath str
 		vocab := c.count("vocab_size")
 		if b.task == model.TaskLM || b.task == model.TaskSeq2Seq {
 			m.Meta.LM = &model.LMInfo{VocabSize: vocab, ContextLength: length, BOS: c.ids("bos_token_id", vocab), EOS: c.ids("eos_token_id", vocab)}
+			if b.task == model.TaskSeq2Seq {
+				m.Meta.LM.Start = c.ids("decoder_start_token_id", vocab)
+			}
 		} else {
 			m.Meta.Text = b.textInfo(vocab, length)
 		}

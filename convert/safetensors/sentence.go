@@ -227,7 +227,7 @@ func (b *builder) pooled(out, hidden, how string) string {
 func (b *builder) meanOfTokens(out, hidden, how string) string {
 	weights := b.onnx("Cast", out+".weights", model.Attrs{"to": model.IntAttr(model.ElemCode(tensor.F32))}, attentionMask)
 	if how == "weightedmean" {
-		place := b.onnx("Add", out+".place", nil, b.steps(), b.ints(1))
+		place := b.onnx("Add", out+".place", nil, b.steps(""), b.ints(1))
 		place = b.onnx("Cast", out+".place_f32", model.Attrs{"to": model.IntAttr(model.ElemCode(tensor.F32))}, place)
 		weights = b.onnx("Mul", out+".placed", nil, weights, place)
 	}

@@ -35,10 +35,10 @@ type stack struct {
 	residualFromNorm bool
 	// byLayer changes the attention of one layer; nil: nothing.
 	byLayer func(i int, a *attention)
-	// attend adds attention of another kind than builder.attention, cross the attention to another stack; nil: none.
-	attend, cross func(out, x string, i int, a attention) string
-	// mlp adds the MLP of layer i, whose names begin with prefix.
-	mlp func(out, x, prefix string, i int) string
+	// attend adds attention of another kind than builder.attention.
+	attend func(out, x string, i int, a attention) string
+	// cross adds the attention to another stack's result, nil for none, and mlp the MLP of layer i, whose names begin with prefix.
+	cross, mlp func(out, x, prefix string, i int) string
 	// residualScale is a factor of what is added to the hidden state, 0 for 1; attentionScale and mlpScale are names of
 	// vectors that are such factors, "" for none.
 	residualScale            float64
@@ -120,7 +120,7 @@ func (s *stack) addLayer(b *builder, hidden string, i int) string {
 		x := attend(to+"attention", hidden, i, a)
 		hidden = norm("attention_norm", add("attention_sum", hidden, x), preAttention)
 		if s.cross != nil {
-			x = s.cross(to+"cross", hidden, i, s.layerAttention(from, i))
+			x = s.cross(to+"cross", hidden, from, i)
 			hidden = norm("cross_norm", add("cross_sum", hidden, x), s.preCross)
 		}
 		return norm("mlp_norm", add("mlp_sum", hidden, s.mlp(to+"mlp", hidden, from, i)), s.preMLP)
@@ -139,7 +139,7 @@ func (s *stack) addLayer(b *builder, hidden string, i int) string {
 	hidden = add("attention_sum", hidden, factor("attention_scaled", x, s.attentionScale))
 	if s.cross != nil {
 		normed = norm("cross_norm", hidden, s.preCross)
-		hidden = add("cross_sum", hidden, s.cross(to+"cross", normed, i, s.layerAttention(from, i)))
+		hidden = add("cross_sum", hidden, s.cross(to+"cross", normed, from, i))
 	}
 	normed = norm("mlp_norm", hidden, s.preMLP)
 	x = norm("mlp_post_norm", s.mlp(to+"mlp", normed, from, i), s.postMLP)

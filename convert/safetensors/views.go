@@ -79,6 +79,14 @@ func (b *builder) matrixView(name, of string, v view) string {
 	return name
 }
 
+// matrixFrom adds a matrix [n, k] that lies behind the first rows of the checkpoint's tensor.
+func (b *builder) matrixFrom(name string, first, n, k int) string {
+	if first == 0 {
+		return b.matrix(name, n, k)
+	}
+	return b.matrixView(name+".used", name, rowsOf(first+n, n, k, from(first)))
+}
+
 // vectorView adds n elements of the checkpoint's tensor, which has the shape, as the initializer name, F32: element i is
 // the tensor's element at(i) plus add.
 func (b *builder) vectorView(name, of string, shape []int, n int, at func(i int) int, add float32) string {
