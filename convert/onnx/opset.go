@@ -14,7 +14,7 @@ var rules map[string]rule
 // replaced are operators that opset 27 lacks and that rules translate to others.
 var replaced = map[string]bool{
 	"Upsample": true, "Scatter": true, "Constant": true, "Affine": true, "ImageScaler": true,
-	"SimplifiedLayerNormalization": true, "DFT": true, "STFT": true, "HannWindow": true, "HammingWindow": true,
+	"SimplifiedLayerNormalization": true, "STFT": true, "HannWindow": true, "HammingWindow": true,
 	"BlackmanWindow": true, "NegativeLogLikelihoodLoss": true, "SoftmaxCrossEntropyLoss": true,
 }
 
