@@ -12,9 +12,11 @@ func (m *MatMul) gemvSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scra
 		return false
 	}
 	tile := floatsOf(scratch[:PanelRows*4])
-	pass := min(gemvPass(), rows)
+	// Passes whose sizes differ by one at most.
+	passes := (rows + gemvPass() - 1) / gemvPass()
+	pass := (rows + passes - 1) / passes
 	step := hi - lo
-	if rows > pass {
+	if passes > 1 {
 		step = max(1, gemvBytes/m.panelBytes)
 	}
 	full := min(hi, m.w.N/PanelRows) // panels without padding

@@ -34,7 +34,7 @@ func TestFeaturesRun(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		for _, rows := range []int{1, 8} {
+		for _, rows := range []int{1, gemmFrom()} {
 			w := randPanels(D4, 64, 64, r)
 			m := NewMatMul(nil, w, nil, Activation{})
 			m.dst, m.ldd, m.rows = make([]float32, rows*w.N), w.N, rows
@@ -43,8 +43,8 @@ func TestFeaturesRun(t *testing.T) {
 			if quantizeActsSIMD(acts[:1], make([]float32, GroupLen)) != 1 {
 				t.Errorf("%s: activations are quantized in plain Go", name)
 			}
-			if rows < gemmMinRows && !m.gemvSIMD(m.dst, acts, rows, 0, m.panels, scratch) ||
-				rows >= gemmMinRows && m.tileCount(rows) == 0 {
+			if rows < gemmFrom() && !m.gemvSIMD(m.dst, acts, rows, 0, m.panels, scratch) ||
+				rows >= gemmFrom() && m.tileCount(rows) == 0 {
 				t.Errorf("%s: a product of %d rows runs in plain Go", name, rows)
 			}
 		}

@@ -64,6 +64,18 @@ func gemvD3AVX2(args *gemvArgs)
 //go:noescape
 func gemvD2AVX2(args *gemvArgs)
 
+//go:noescape
+func gemvD8AVXVNNI(args *gemvArgs)
+
+//go:noescape
+func gemvD4AVXVNNI(args *gemvArgs)
+
+//go:noescape
+func gemvD3AVXVNNI(args *gemvArgs)
+
+//go:noescape
+func gemvD2AVXVNNI(args *gemvArgs)
+
 // gemvPass returns the number of rows that panelsDot can take.
 func gemvPass() int {
 	if useAVX512 {
@@ -72,10 +84,11 @@ func gemvPass() int {
 	return 1
 }
 
-// gemmFrom returns the number of rows, at least gemmMinRows, from which on it pays to prepare weights for tile kernels.
+// gemmFrom returns the number of rows, at least gemmMinRows, from which on it pays to prepare weights for tile kernels: as
+// measured, with weights in the second cache and in memory.
 func gemmFrom() int {
 	if useAVX512 {
-		return gemvRows + 1
+		return 3 * gemvRows
 	}
 	return gemmMinRows
 }
@@ -97,15 +110,36 @@ func (m *MatMul) panelsDot(dst []float32, p, n int, acts []actBlock, rows int) {
 		m.gemvAVX512(&args)
 		return
 	}
+	if useVNNI {
+		m.gemvAVXVNNI(&args)
+	} else {
+		m.gemvAVX2(&args)
+	}
+}
+
+func (m *MatMul) gemvAVX2(args *gemvArgs) {
 	switch m.format {
 	case D8:
-		gemvD8AVX2(&args)
+		gemvD8AVX2(args)
 	case D4:
-		gemvD4AVX2(&args)
+		gemvD4AVX2(args)
 	case D3:
-		gemvD3AVX2(&args)
+		gemvD3AVX2(args)
 	case D2:
-		gemvD2AVX2(&args)
+		gemvD2AVX2(args)
+	}
+}
+
+func (m *MatMul) gemvAVXVNNI(args *gemvArgs) {
+	switch m.format {
+	case D8:
+		gemvD8AVXVNNI(args)
+	case D4:
+		gemvD4AVXVNNI(args)
+	case D3:
+		gemvD3AVXVNNI(args)
+	case D2:
+		gemvD2AVXVNNI(args)
 	}
 }
 
