@@ -22,10 +22,11 @@ type Bind struct {
 	Out  []*tensor.Tensor // nil for an absent optional output
 	Pool *kernels.Pool
 
-	constant []bool // per input: Data is set now and never changes
-	alias    []int  // per output: input whose bytes it shares, or -1
-	inPlace  []int  // per output: input that it may overwrite if nobody reads that later, or -1
-	state    []bool // per input: it is a session's state
+	constant []bool       // per input: Data is set now and never changes
+	alias    []int        // per output: input whose bytes it shares, or -1
+	inPlace  []int        // per output: input that it may overwrite if nobody reads that later, or -1
+	state    []bool       // per input: it is a session's state
+	cache    []*cacheRows // per input: how a cache is kept that does not lie as the graph says, or nil
 	scratch  []*tensor.Tensor
 	scope    *scope // where a subgraph finds the values that it captures
 }

@@ -51,7 +51,7 @@ func NewLM(m *model.Model, o Options) (*LM, error) {
 }
 
 // newLM prepares a graph whose tokens are the input ids. Its other inputs are given; shared states are another session's as well.
-func newLM(m *model.Model, o Options, ids string, given, shared map[string]*tensor.Tensor) (*LM, error) {
+func newLM(m *model.Model, o Options, ids string, given map[string]*tensor.Tensor, shared map[string]*state) (*LM, error) {
 	for _, name := range []string{ids, pastLen, logitsIndex} {
 		if !hasInput(m.Graph, name) {
 			return nil, fault.Formatf("graph", "a language model needs the input %q", name)

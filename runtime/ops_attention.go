@@ -47,6 +47,7 @@ type attention struct {
 	batch          int
 	q, k, v, y     heads
 	qt, kt, vt, yt *tensor.Tensor // where they lie: K and V include the past
+	kc, vc         *cacheRows     // how they are kept, or nil
 	past, total    int
 	core           kernels.Attention
 	cores          []kernels.Attention // per part
@@ -75,10 +76,16 @@ func bindAttention(b *Bind) (Run, error) {
 	if err := needInputs(b, 3); err != nil {
 		return nil, err
 	}
-	if err := needF32(b, 0, 1, 2, 4, 5, 7); err != nil {
+	floats := []int{0, 4, 5, 7}
+	for _, i := range []int{1, 2} {
+		if b.cache[i] == nil {
+			floats = append(floats, i)
+		}
+	}
+	if err := needF32(b, floats...); err != nil {
 		return nil, err
 	}
-	a := &attention{qt: b.In[0], kt: b.In[1], vt: b.In[2], yt: b.Out[0]}
+	a := &attention{kc: b.cache[1], vc: b.cache[2], qt: b.In[0], kt: b.In[1], vt: b.In[2], yt: b.Out[0]}
 	steps, err := a.bindOperands(b)
 	if err != nil {
 		return nil, err
@@ -129,21 +136,27 @@ func bindAttention(b *Bind) (Run, error) {
 // bindOperands checks Q, K, V and the past, and returns what joins the past to K and V.
 func (a *attention) bindOperands(b *Bind) ([]func(), error) {
 	nq, nkv := int(b.Node.Int("q_num_heads", 0)), int(b.Node.Int("kv_num_heads", 0))
+	kShape, vShape := a.kt.Shape, a.vt.Shape
+	if a.kc != nil {
+		kShape = a.kc.shape
+	}
+	if a.vc != nil {
+		vShape = a.vc.shape
+	}
 	var err error
 	if a.q, err = headsOf(b, "Q", a.qt.Shape, nq); err != nil {
 		return nil, err
 	}
-	if a.k, err = headsOf(b, "K", a.kt.Shape, nkv); err != nil {
+	if a.k, err = headsOf(b, "K", kShape, nkv); err != nil {
 		return nil, err
 	}
-	if a.v, err = headsOf(b, "V", a.vt.Shape, nkv); err != nil {
+	if a.v, err = headsOf(b, "V", vShape, nkv); err != nil {
 		return nil, err
 	}
 	a.batch = a.qt.Shape[0]
 	if a.k.dim != a.q.dim || a.k.n != a.v.n || a.k.tokens != a.v.tokens || a.k.n == 0 || a.q.n%a.k.n != 0 ||
-		a.kt.Shape[0] != a.batch || a.vt.Shape[0] != a.batch ||
-		len(a.kt.Shape) != len(a.qt.Shape) || len(a.vt.Shape) != len(a.qt.Shape) {
-		return nil, b.errorf("Q %v with %d heads does not fit K %v and V %v with %d", a.qt.Shape, a.q.n, a.kt.Shape, a.vt.Shape, a.k.n)
+		kShape[0] != a.batch || vShape[0] != a.batch || len(kShape) != len(a.qt.Shape) || len(vShape) != len(a.qt.Shape) {
+		return nil, b.errorf("Q %v with %d heads does not fit K %v and V %v with %d", a.qt.Shape, a.q.n, kShape, vShape, a.k.n)
 	}
 	want := []int{a.batch, a.q.tokens, a.q.n * a.v.dim}
 	if len(a.qt.Shape) == 4 {
@@ -347,12 +360,15 @@ func (a *attention) unit(part, batch, head, count, first int) {
 	}
 	at := func(h *heads, n, token int) int { return batch*h.batch + n*h.head + token*h.token }
 	c.Run(a.yt.F32()[at(&a.y, head, first):], a.y.token, a.qt.F32()[at(&a.q, head, first):], a.q.token,
-		a.rows(a.kt, &a.k, batch, kv), a.rows(a.vt, &a.v, batch, kv), mask,
+		headRows(a.kt, a.kc, &a.k, batch, kv), headRows(a.vt, a.vc, &a.v, batch, kv), mask,
 		a.scratch.Data[part*a.scratchPart:(part+1)*a.scratchPart])
 }
 
-// rows returns the rows of a key/value head.
-func (a *attention) rows(t *tensor.Tensor, h *heads, batch, head int) kernels.Rows {
+// headRows returns the rows of a key/value head.
+func headRows(t *tensor.Tensor, c *cacheRows, h *heads, batch, head int) kernels.Rows {
+	if c != nil {
+		return c.of(t, batch, head)
+	}
 	return kernels.FloatRows(t.F32()[batch*h.batch+head*h.head:], h.token)
 }
 

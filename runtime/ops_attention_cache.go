@@ -89,6 +89,9 @@ func bindTensorScatter(b *Bind) (Run, error) {
 	if err := needInputs(b, 2); err != nil {
 		return nil, err
 	}
+	if b.cache[0] != nil {
+		return bindCacheScatter(b)
+	}
 	cache, update, out := b.In[0], b.In[1], b.Out[0]
 	rank := len(cache.Shape)
 	axis, err := b.axis("axis", -2, rank)
@@ -111,29 +114,37 @@ func bindTensorScatter(b *Bind) (Run, error) {
 	if err := needShape(b, "the update", update, want...); err != nil {
 		return nil, err
 	}
-	var at *tensor.Tensor
-	if b.Has(2) {
-		at = b.In[2]
-		if at.DType != tensor.I64 {
-			return nil, b.unsupportedType(at.DType)
-		}
-		if err := needShape(b, "write_indices", at, cache.Shape[0]); err != nil {
-			return nil, err
-		}
-	}
-	mode := b.Node.Str("mode", "linear")
-	if mode != "linear" && mode != "circular" {
-		return nil, b.errorf("unknown mode %q", mode)
+	at, circular, err := scatterPlace(b, cache.Shape[0])
+	if err != nil {
+		return nil, err
 	}
 	if b.IsState(0) {
 		b.Alias(0, 0)
 	} else {
 		b.InPlace(0, 0)
 	}
-	s := &tensorScatter{cache: cache, update: update, out: out, at: at, circular: mode == "circular",
+	s := &tensorScatter{cache: cache, update: update, out: out, at: at, circular: circular,
 		batch: cache.Shape[0], outer: product(cache.Shape[1:axis]), length: cache.Shape[axis], rows: update.Shape[axis],
 		inner: product(cache.Shape[axis+1:]) * cache.DType.Size()}
 	return s.run, nil
+}
+
+// scatterPlace reads where TensorScatter writes: write_indices, or nil, and whether it goes on at the beginning.
+func scatterPlace(b *Bind, batch int) (at *tensor.Tensor, circular bool, err error) {
+	if b.Has(2) {
+		at = b.In[2]
+		if at.DType != tensor.I64 {
+			return nil, false, b.unsupportedType(at.DType)
+		}
+		if err := needShape(b, "write_indices", at, batch); err != nil {
+			return nil, false, err
+		}
+	}
+	mode := b.Node.Str("mode", "linear")
+	if mode != "linear" && mode != "circular" {
+		return nil, false, b.errorf("unknown mode %q", mode)
+	}
+	return at, mode == "circular", nil
 }
 
 type tensorScatter struct {
@@ -144,7 +155,8 @@ type tensorScatter struct {
 	inner                  int // bytes of a row
 }
 
-func (s *tensorScatter) run() error {
+// check refuses rows that the cache has no place for.
+func (s *tensorScatter) check() error {
 	for i := range s.batch {
 		p := s.first(i)
 		switch {
@@ -153,6 +165,13 @@ func (s *tensorScatter) run() error {
 		case s.rows > s.length || !s.circular && p > s.length-s.rows:
 			return fmt.Errorf("%d rows from %d do not fit a cache of %d", s.rows, p, s.length)
 		}
+	}
+	return nil
+}
+
+func (s *tensorScatter) run() error {
+	if err := s.check(); err != nil {
+		return err
 	}
 	if len(s.out.Data) == 0 {
 		return nil

@@ -47,8 +47,9 @@ type step struct {
 type value struct {
 	t        *tensor.Tensor
 	constant bool
-	late     bool    // shape or memory known only when it runs
-	buf      *buffer // nil for constants and late values
+	late     bool       // shape or memory known only when it runs
+	buf      *buffer    // nil for constants and late values
+	cache    *cacheRows // how t keeps a cache, if not as the graph says
 }
 
 // buffer is memory that one value, or several that are views of each other, lie in.
@@ -70,7 +71,7 @@ type follower struct{ view, of *tensor.Tensor }
 
 // newPlan prepares g for inputs of the given types. states maps the inputs of
 // g.States to the session's buffers.
-func newPlan(g *model.Graph, shapes map[string][]int, states map[string]*tensor.Tensor, pool *kernels.Pool) (*plan, error) {
+func newPlan(g *model.Graph, shapes map[string][]int, states map[string]*state, pool *kernels.Pool) (*plan, error) {
 	p := &plan{graph: g, pool: pool, values: make(map[string]*value, len(g.Nodes)+len(g.Init))}
 	p.scope = &scope{values: make(map[string]*tensor.Tensor, len(g.Nodes)+len(g.Init))}
 	p.findReaders()
@@ -86,7 +87,8 @@ func newPlan(g *model.Graph, shapes map[string][]int, states map[string]*tensor.
 		p.set(in.Name, &value{t: t, buf: &buffer{external: true}})
 	}
 	for _, st := range g.States {
-		p.set(st.Input.Name, &value{t: states[st.Input.Name], buf: &buffer{external: true}})
+		kept := states[st.Input.Name]
+		p.set(st.Input.Name, &value{t: kept.Tensor, buf: &buffer{external: true}, cache: kept.cache})
 	}
 	for i, n := range g.Nodes {
 		if err := p.addNode(i, n); err != nil {
@@ -120,9 +122,12 @@ func (p *plan) addNode(i int, n *model.Node) error {
 			return fmt.Errorf("node %v: input %q is never written", n, name)
 		}
 		s.in[j] = v.t
-		if v.late {
+		switch {
+		case v.late:
 			s.late = true
-		} else {
+		case v.cache != nil:
+			c.In[j] = v.cache.declared()
+		default:
 			c.In[j] = model.TypeOf(v.t)
 		}
 		if constant[j] = v.constant; v.constant {
@@ -174,6 +179,9 @@ func (p *plan) addNode(i int, n *model.Node) error {
 		s.bind = newBind(n, s.in, s.out, p.pool, constant, p.scope)
 		for j, name := range n.Inputs {
 			s.bind.state[j] = p.isState(name)
+			if name != "" {
+				s.bind.cache[j] = p.values[name].cache
+			}
 		}
 		run, err := bindNode(s.bind)
 		switch {
@@ -241,11 +249,14 @@ func (p *plan) placeOutputs(i int, s *step) error {
 			continue
 		}
 		o := s.out[j]
+		v := &value{t: o}
+		if a := s.bind.alias[j]; a >= 0 && s.bind.cache[a] != nil {
+			v.cache, o.DType, o.Shape = s.bind.cache[a], s.in[a].DType, s.in[a].Shape
+		}
 		size, err := tensor.ByteSize(o.DType, o.Shape, o.Layout)
 		if err != nil {
 			return fmt.Errorf("node %v: %w", s.node, err)
 		}
-		v := &value{t: o}
 		if a := s.bind.alias[j]; a >= 0 {
 			p.placeAlias(v, p.values[s.node.Inputs[a]])
 		} else {

@@ -188,7 +188,7 @@ func Eval(n *model.Node, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 
 func newBind(n *model.Node, in, out []*tensor.Tensor, pool *kernels.Pool, constant []bool, s *scope) *Bind {
 	b := &Bind{Node: n, In: in, Out: out, Pool: pool, constant: constant, scope: s,
-		alias: make([]int, len(out)), inPlace: make([]int, len(out)), state: make([]bool, len(in))}
+		alias: make([]int, len(out)), inPlace: make([]int, len(out)), state: make([]bool, len(in)), cache: make([]*cacheRows, len(in))}
 	for i := range out {
 		b.alias[i], b.inPlace[i] = -1, -1
 	}

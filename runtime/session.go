@@ -52,7 +52,7 @@ type cachedPlan struct {
 func NewSession(m *model.Model, o Options) (*Session, error) { return newSession(m, o, nil) }
 
 // newSession is NewSession with states that belong to another session as well.
-func newSession(m *model.Model, o Options, shared map[string]*tensor.Tensor) (*Session, error) {
+func newSession(m *model.Model, o Options, shared map[string]*state) (*Session, error) {
 	if err := checkGraph(m.Graph); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func newSession(m *model.Model, o Options, shared map[string]*tensor.Tensor) (*S
 	if threads <= 0 {
 		threads = goruntime.NumCPU()
 	}
-	if err := s.makeStates(shared); err != nil {
+	if err := s.makeStates(o.Cache, shared); err != nil {
 		return nil, err
 	}
 	s.pool = kernels.NewPool(threads)
@@ -78,8 +78,16 @@ type state struct {
 }
 
 // makeStates allocates the caches that are not shared; their unknown dimensions are "batch" (1) and "ctx".
-func (s *Session) makeStates(shared map[string]*tensor.Tensor) error {
-	s.states = make(map[string]*tensor.Tensor, len(s.model.Graph.States))
+func (s *Session) makeStates(cache CacheType, shared map[string]*state) error {
+	cache, err := ParseCacheType(string(cache))
+	if err != nil {
+		return err
+	}
+	heads := map[string]int{}
+	if cache != CacheF32 {
+		heads = cacheHeads(s.model.Graph)
+	}
+	s.states = make(map[string]*state, len(s.model.Graph.States))
 	total := 0
 	for _, st := range s.model.Graph.States {
 		if t := shared[st.Input.Name]; t != nil {

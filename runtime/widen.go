@@ -16,6 +16,7 @@ func widened(fn Binder) Binder {
 		inner := newBind(b.Node, make([]*tensor.Tensor, len(b.In)), make([]*tensor.Tensor, len(b.Out)),
 			b.Pool, b.constant, b.scope)
 		copy(inner.state, b.state)
+		copy(inner.cache, b.cache)
 		var loads, stores []conversion
 		for i, t := range b.In {
 			if inner.In[i] = t; t == nil || !isWidened(t) {
