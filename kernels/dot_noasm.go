@@ -11,7 +11,7 @@ func gemmScratch(rows, groups int) int { return 0 }
 
 func (m *MatMul) tileCount(rows int) int { return 0 }
 
-func packTile(tile []actBlock, i, rows int, acts []actBlock) {}
+func (m *MatMul) packTile(t, i int, acts []actBlock) {}
 
 func (m *MatMul) gemmTiles(first, end, lo, hi int, scratch []byte) {}
 

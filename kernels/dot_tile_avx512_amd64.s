@@ -85,6 +85,10 @@
 	PCALIGN $64 \
 label: \
 	start \
+	PREFETCHT0 2048(DX) \
+	PREFETCHT0 2112(DX) \
+	PREFETCHT0 2176(DX) \
+	PREFETCHT0 2240(DX) \
 	QUAD(0, 8, dot) \
 	QUAD(64, 12, dot) \
 	QUAD(128, 16, dot) \

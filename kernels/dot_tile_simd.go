@@ -3,16 +3,16 @@
 package kernels
 
 // Products of many rows. A tile is tileRows rows of activations by two panels of weights. The rows of a product are
-// parted in tiles that differ by one row at most, and their activations packed, when they are quantized, in the order in
-// which the kernel reads them: tile by tile, group by group, row by row. Two panels at a time are expanded to
-// levels, tileGroups groups at a time, so that they stay in the first cache while all tiles pass.
+// parted in tiles that differ by one row at most. Two panels at a time are expanded to levels, a block of tileGroups
+// groups at a time, so that these stay in the first cache while all tiles pass. The activations are packed, when they are
+// quantized, in the order in which they are read then: block by block, tile by tile, group by group, row by row.
 const (
 	// gemmMinRows is the least number of rows that gemmFrom may be.
 	gemmMinRows = 4
 	// tileGroups is the number of groups whose levels are expanded at once.
 	tileGroups = 24
-	// tileActs is the size of the packed activations of a block of rows: they stay in the second cache.
-	tileActs = 1 << 20
+	// tileActs is the size of the packed activations of a block of rows, which are read again for every two panels.
+	tileActs = 4 << 20
 
 	// An expanded panel has, per group, the levels in the order of D8 (for SMMLA: 8 of a row side by
 	// side), and the group scales as 16 float32 before 16 values that the architecture defines.
@@ -47,11 +47,17 @@ func (m *MatMul) tileCount(rows int) int {
 	return (rows + tileRows - 1) / tileRows
 }
 
-// packTile stores one row of quantized activations as row i of a tile of rows rows.
-func packTile(tile []actBlock, i, rows int, acts []actBlock) {
-	for g := range acts {
-		a, t := &acts[g], &tile[g*rows+i]
-		t.scale, t.sum, t.q = a.scale, tileStart(a.sum), a.q
+// packTile stores one row of quantized activations as row i of tile t.
+func (m *MatMul) packTile(t, i int, acts []actBlock) {
+	first, rows := m.tileRow(t), m.tileRow(t+1)-m.tileRow(t)
+	depth := tileBlock(m.groups)
+	for g := 0; g < m.groups; g += depth {
+		n := min(depth, m.groups-g)
+		tile := m.acts[g*m.rows+first*n:][:rows*n]
+		for j := range n {
+			a, b := &acts[g+j], &tile[j*rows+i]
+			b.scale, b.sum, b.q = a.scale, tileStart(a.sum), a.q
+		}
 	}
 }
 
@@ -114,7 +120,7 @@ func (m *MatMul) gemmTiles(first, end, lo, hi int, scratch []byte) {
 				for t := first; t < last; t++ {
 					row := m.tileRow(t)
 					args.rows = m.tileRow(t+1) - row
-					args.acts = &m.acts[row*m.groups+g*args.rows]
+					args.acts = &m.acts[g*m.rows+row*args.groups]
 					between := &sums[(row-start)*tileCols]
 					args.sums = between
 					if b == 0 {

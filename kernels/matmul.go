@@ -220,14 +220,13 @@ func (m *MatMul) quantizeTiles(lo, hi int, scratch []byte) {
 	acts := actBlocks(scratch, m.groups)
 	for t := lo; t < hi; t++ {
 		first, end := m.tileRow(t), m.tileRow(t+1)
-		tile := m.acts[first*m.groups : end*m.groups]
 		for i := first; i < end; i++ {
 			if m.given != nil {
 				acts = m.given[i*m.groups:][:m.groups]
 			} else {
 				quantizeActs(acts, m.x[i*m.ldx:][:m.w.K])
 			}
-			packTile(tile, i-first, end-first, acts)
+			m.packTile(t, i-first, acts)
 		}
 	}
 }
