@@ -232,12 +232,55 @@ func (e *export) addMetadata() error {
 	if name == "gptneox" || name == "stablelm" {
 		e.set(name+".use_parallel_residual", slices.ContainsFunc(g.Nodes, func(n *model.Node) bool { return n.Name == "layers.0.sum" }))
 	}
+	e.addFactors(attention)
 	if rotary.Op != "" {
 		rotated := int(rotary.Int("rotary_embedding_dim", int64(head)))
 		set("rope.dimension_count", rotated)
+		if g.Init["rope_local.cos"] != nil || g.Init["rope_local.frequency"] != nil {
+			if err := e.addRotation("rope_local", name+".rope.freq_base_swa", rotated); err != nil {
+				return err
+			}
+		}
 		return e.addRotation("rope", name+".rope.freq_base", rotated)
 	}
 	return nil
+}
+
+// addFactors writes the factors that some architectures have in places of their own.
+func (e *export) addFactors(attention *model.Node) {
+	name := e.arch.name
+	switch name {
+	case "granite":
+		e.set(name+".embedding_scale", e.factor("embedding_scaled"))
+		e.set(name+".residual_scale", e.factor("layers.0.attention_sum_scaled"))
+		e.set(name+".attention.scale", attention.Float("scale", 1))
+		e.set(name+".logit_scale", float32(near(1/float64(e.factor("logits")), 6)))
+	case "command-r", "cohere2":
+		e.set(name+".logit_scale", e.factor("logits"))
+	case "gemma2":
+		e.set(name+".final_logit_softcapping", e.factor("logits.share"))
+	}
+}
+
+// factor returns the constant operand of the node that makes a value; 1 if there is none.
+func (e *export) factor(value string) float32 {
+	for _, n := range e.m.Graph.Nodes {
+		if len(n.Outputs) == 1 && n.Outputs[0] == value && (n.Op == "Mul" || n.Op == "Div") {
+			if t := e.m.Graph.Init[n.In(1)]; t != nil && t.DType == tensor.F32 && t.Len() == 1 && !t.IsDeferred() {
+				return t.Align().F32()[0]
+			}
+		}
+	}
+	return 1
+}
+
+// near rounds to so many decimal digits: what was written as a short number comes back as it was.
+func near(v float64, digits int) float64 {
+	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64)
+	if err != nil {
+		return v
+	}
+	return r
 }
 
 // addRotation writes the base of the frequencies, and what they are divided by.
@@ -247,10 +290,6 @@ func (e *export) addRotation(table, key string, rotated int) error {
 		return unsupported("GGUF "+e.arch.name, "a rotation that depends on the length", "only rotations with frequencies of their own are written")
 	}
 	half := len(freq)
-	near := func(v float64, digits int) float64 {
-		r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64)
-		return r
-	}
 	// The base follows best from the slowest pair, if all were divided by the same; else from the second.
 	factor := near(1/freq[0], 6)
 	base := near(math.Exp(-math.Log(freq[half-1]*factor)*float64(half)/float64(half-1)), 6)
@@ -315,10 +354,17 @@ func (e *export) frequencies(table string) []float64 {
 // the first part, which some checkpoints are saved without.
 func (e *export) difference(back *model.Model) string {
 	base, _, _ := strings.Cut(e.arch.layer, ".")
+	one := func(name string) string {
+		name = strings.TrimPrefix(name, base+".")
+		if stem, ok := strings.CutSuffix(name, ".scale"); ok { // norms that are kept less 1 elsewhere
+			name = stem + ".weight"
+		}
+		return name
+	}
 	short := func(names []string) []string {
 		out := slices.Clone(names)
 		for i, n := range out {
-			out[i] = strings.TrimPrefix(n, base+".")
+			out[i] = one(n)
 		}
 		return out
 	}
@@ -335,10 +381,10 @@ func (e *export) difference(back *model.Model) string {
 	}
 	init := map[string]*tensor.Tensor{}
 	for n, t := range b.Init {
-		init[strings.TrimPrefix(n, base+".")] = t
+		init[one(n)] = t
 	}
 	for _, n := range slices.Sorted(maps.Keys(a.Init)) {
-		x, y := a.Init[n], init[strings.TrimPrefix(n, base+".")]
+		x, y := a.Init[n], init[one(n)]
 		if y == nil || !tensor.SameShape(x.Shape, y.Shape) || !e.used[n] && !sameConstant(x, y) {
 			return "constant " + n
 		}
