@@ -20,8 +20,10 @@ import (
 type Options struct {
 	Prompt   int   // tokens of the prompt test; 0 = skip it
 	Generate int   // tokens of the generation test; 0 = skip it
+	Depth    int   // tokens that are in the caches before the prompt and generation tests
 	Threads  []int // one set of tests for each
 	Repeats  int
+	Cache    runtime.CacheType
 	Progress func(done, total int64)
 }
 
@@ -33,7 +35,7 @@ type Report struct {
 
 // Result is one test. Times are milliseconds a repeat.
 type Result struct {
-	Test            string    `json:"test"` // "pp512", "tg128" or "latency"
+	Test            string    `json:"test"` // "pp512", "tg128" (with a depth: "pp512@d4096") or "latency"
 	Threads         int       `json:"threads"`
 	TokensPerSecond float64   `json:"tokens_per_second,omitempty"`
 	PerSecond       float64   `json:"runs_per_second,omitempty"`
@@ -72,22 +74,31 @@ func Run(ctx context.Context, m *model.Model, o Options) (*Report, error) {
 	return r, nil
 }
 
-// timeLM runs llama-bench's tests: a prompt of n tokens in an empty context, and n tokens one by one.
+// timeLM runs llama-bench's tests: a prompt of n tokens after Depth tokens, and n tokens one by one.
 func timeLM(ctx context.Context, m *model.Model, threads int, o *Options) ([]Result, error) {
-	lm, err := runtime.NewLM(m, runtime.Options{Threads: threads, Context: max(o.Prompt, o.Generate, 1)})
+	longest := max(o.Prompt, o.Generate, 1)
+	lm, err := runtime.NewLM(m, runtime.Options{Threads: threads, Context: o.Depth + longest, Cache: o.Cache})
 	if err != nil {
 		return nil, err
 	}
 	defer lm.Close()
-	tokens := make([]int32, max(o.Prompt, o.Generate))
+	tokens := make([]int32, o.Depth+longest)
 	for i := range tokens {
 		// Ids spread over the vocabulary, the same on each run (Knuth's multiplicative hash).
 		tokens[i] = int32(uint32(i+1) * 2654435761 >> 1 % uint32(lm.VocabSize()))
 	}
+	depth := ""
+	if o.Depth > 0 {
+		depth = fmt.Sprintf("@d%d", o.Depth)
+		if _, err := lm.Next(ctx, tokens[:o.Depth]); err != nil {
+			return nil, err
+		}
+	}
+	tokens = tokens[o.Depth:]
 	var results []Result
 	if o.Prompt > 0 {
-		r, err := repeat(ctx, fmt.Sprintf("pp%d", o.Prompt), o.Repeats, func() error {
-			lm.Rewind(0)
+		r, err := repeat(ctx, fmt.Sprintf("pp%d%s", o.Prompt, depth), o.Repeats, func() error {
+			lm.Rewind(o.Depth)
 			_, err := lm.Next(ctx, tokens[:o.Prompt])
 			return err
 		})
@@ -98,8 +109,8 @@ func timeLM(ctx context.Context, m *model.Model, threads int, o *Options) ([]Res
 		results = append(results, r)
 	}
 	if o.Generate > 0 {
-		r, err := repeat(ctx, fmt.Sprintf("tg%d", o.Generate), o.Repeats, func() error {
-			lm.Rewind(0)
+		r, err := repeat(ctx, fmt.Sprintf("tg%d%s", o.Generate, depth), o.Repeats, func() error {
+			lm.Rewind(o.Depth)
 			for i := range o.Generate {
 				if _, err := lm.Next(ctx, tokens[i:i+1]); err != nil {
 					return err

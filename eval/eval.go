@@ -10,6 +10,7 @@ import (
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -20,6 +21,7 @@ type Options struct {
 	ScoreFrom int        // first position of a window that is scored; 0 = 1, the first that has a past
 	Limit     int        // windows or images; 0 = all
 	Threads   int
+	Cache     runtime.CacheType // of a language model's session; its reference keeps F32
 	Progress  func(done, total int64)
 	// Observe is handed to the sessions that run the model (runtime.Options.Observe).
 	Observe func(n *model.Node, in []*tensor.Tensor)

@@ -48,7 +48,7 @@ func runLM(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.Mode
 	if err != nil {
 		return nil, err
 	}
-	ro := runtime.Options{Threads: o.Threads, Context: w.context(), Observe: o.Observe}
+	ro := runtime.Options{Threads: o.Threads, Context: w.context(), Cache: o.Cache, Observe: o.Observe}
 	lm, err := runtime.NewLM(m, ro)
 	if err != nil {
 		return nil, err

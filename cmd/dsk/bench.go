@@ -9,13 +9,15 @@ import (
 	"github.com/dsk-toolkit/dsk/bench"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/spf13/cobra"
 )
 
 type benchOptions struct {
 	prompt, generate, repeats int
+	depth                     int
 	threads                   []int
-	format                    string
+	format, kv                string
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -36,6 +38,8 @@ A model file that is called kernels or hardware is given as ./kernels.`,
 	f := cmd.Flags()
 	f.IntVarP(&o.prompt, "prompt", "p", 512, "tokens of the prompt test (0 = skip); at most the model's context")
 	f.IntVarP(&o.generate, "generate", "n", 128, "tokens of the generation test (0 = skip)")
+	f.IntVarP(&o.depth, "depth", "d", 0, "tokens in the context before the prompt and generation tests")
+	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16 or int8")
 	f.IntSliceVarP(&o.threads, "bench-threads", "t", nil, "thread counts to time (default 1 and all cores)")
 	f.IntVarP(&o.repeats, "repeats", "r", 5, "timed repeats")
 	f.StringVar(&o.format, "format", "table", "table or benchstat")
@@ -47,6 +51,13 @@ func (a *app) runBench(ctx context.Context, path string, o *benchOptions) error 
 	if o.format != "table" && o.format != "benchstat" {
 		return &fault.Usage{What: fmt.Sprintf("--format %q: must be table or benchstat", o.format)}
 	}
+	cache, err := runtime.ParseCacheType(o.kv)
+	if err != nil {
+		return err
+	}
+	if o.depth < 0 {
+		return &fault.Usage{What: "--depth must not be negative"}
+	}
 	f, m, err := a.openModel(ctx, path, false)
 	if err != nil {
 		return err
@@ -54,7 +65,7 @@ func (a *app) runBench(ctx context.Context, path string, o *benchOptions) error 
 	defer f.Close()
 	p := a.newProgress()
 	r, err := bench.Run(ctx, m, bench.Options{Prompt: o.fit(m, o.prompt), Generate: o.fit(m, o.generate),
-		Threads: a.benchThreads(o), Repeats: o.repeats, Progress: p.stageFunc("bench")})
+		Depth: o.depth, Cache: cache, Threads: a.benchThreads(o), Repeats: o.repeats, Progress: p.stageFunc("bench")})
 	p.finish()
 	if err != nil {
 		return fault.InFile(err, path)
@@ -73,7 +84,7 @@ func (a *app) runBench(ctx context.Context, path string, o *benchOptions) error 
 // fit keeps a test within the model's context: the test's name says what was run.
 func (o *benchOptions) fit(m *model.Model, n int) int {
 	if m.Meta.LM != nil {
-		return min(n, m.Meta.LM.ContextLength)
+		return max(0, min(n, m.Meta.LM.ContextLength-o.depth))
 	}
 	return n
 }

@@ -7,13 +7,14 @@ import (
 	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/spf13/cobra"
 )
 
 type evalOptions struct {
-	data, reference, task string
-	ctx, scoreFrom        int
-	part                  dataFlags
+	data, reference, task, kv string
+	ctx, scoreFrom            int
+	part                      dataFlags
 }
 
 func (a *app) evalCommand() *cobra.Command {
@@ -35,6 +36,7 @@ text side by side), top-1 and top-5 of classifiers, mAP50 of detectors. With
 	f.StringVar(&o.reference, "reference", "", "model to compare with")
 	f.StringVar(&o.task, "task", "auto", "lm, classify, detect or auto")
 	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window (0 = the model's context length)")
+	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16 or int8; a reference keeps f32")
 	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored (0 = 1)")
 	o.part.add(f)
 	return cmd
@@ -43,6 +45,10 @@ text side by side), top-1 and top-5 of classifiers, mAP50 of detectors. With
 func (a *app) runEval(ctx context.Context, path string, o *evalOptions) error {
 	if o.data == "" {
 		return &fault.Usage{What: "--data is needed"}
+	}
+	cache, err := runtime.ParseCacheType(o.kv)
+	if err != nil {
+		return err
 	}
 	d, err := o.part.open(o.data)
 	if err != nil {
@@ -68,7 +74,7 @@ func (a *app) runEval(ctx context.Context, path string, o *evalOptions) error {
 	}
 	p := a.newProgress()
 	r, err := eval.Run(ctx, m, d, ref, eval.Options{Task: task, Context: o.ctx, ScoreFrom: o.scoreFrom,
-		Limit: o.part.limit, Threads: a.threads, Progress: p.stageFunc("eval")})
+		Limit: o.part.limit, Cache: cache, Threads: a.threads, Progress: p.stageFunc("eval")})
 	p.finish()
 	if err != nil && ref == nil {
 		err = fault.InFile(err, path)
