@@ -144,7 +144,7 @@ and runs it on any CPU. Every step is measured, reproducible and offline.
 		return &fault.Usage{What: err.Error() + suggestFlag(cmd, err)}
 	})
 	root.AddCommand(a.convertCommand(), a.inspectCommand(), a.checkCommand(), a.quantizeCommand(), a.evalCommand(),
-		a.runCommand(), a.tokenizeCommand(), a.benchCommand(), a.verifyCommand(), a.doctorCommand(), a.demoCommand(),
+		a.runCommand(), a.embedCommand(), a.tokenizeCommand(), a.benchCommand(), a.verifyCommand(), a.doctorCommand(), a.demoCommand(),
 		a.versionCommand(), exitCodesTopic())
 	for _, c := range root.Commands() {
 		args := c.Args

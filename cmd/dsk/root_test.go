@@ -39,7 +39,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%s: its help has neither an example nor exit codes", c.Name())
 		}
 	}
-	for _, want := range strings.Fields("convert inspect check quantize eval run tokenize bench verify doctor demo version") {
+	for _, want := range strings.Fields("convert inspect check quantize eval run embed tokenize bench verify doctor demo version") {
 		if !names[want] {
 			t.Errorf("there is no command %q", want)
 		}

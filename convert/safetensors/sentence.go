@@ -130,13 +130,14 @@ func (s *sentence) addModule(dir, path, kind string, i int, w *checkpoint) error
 
 // readPooling reads a Pooling module, whose newer form names its mode.
 func (s *sentence) readPooling(c *config) {
+	mode := c.text("pooling_mode", "")
 	for _, p := range poolings {
-		if c.flag(p.key, p.name == "mean" && len(c.values) == 1) || c.text("pooling_mode", "") == p.name {
+		if c.flag(p.key, p.name == "mean" && mode == "") || mode == p.name {
 			s.pooling = append(s.pooling, p.name)
 		}
 	}
 	if len(s.pooling) == 0 {
-		c.unsupported("pooling "+c.text("pooling_mode", "of no mode"), "known are cls, max, mean, mean_sqrt_len, weightedmean and lasttoken")
+		c.unsupported("pooling "+named(mode, "of no kind"), "known are cls, max, mean, mean_sqrt_len, weightedmean and lasttoken")
 	}
 	if !c.flag("include_prompt", true) {
 		c.unsupported("include_prompt false", "only pooling over all tokens is known")
