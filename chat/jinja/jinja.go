@@ -14,9 +14,9 @@ import (
 
 const (
 	// maxSteps caps the expressions and statements of one rendering; a chat of a thousand messages needs about 10^5.
-	maxSteps = 1 << 23
+	maxSteps = 1 << 21
 	// maxOutput caps the text of one rendering and every list or text on the way, in bytes or items.
-	maxOutput = 1 << 25
+	maxOutput = 1 << 23
 )
 
 // Template is a parsed template.

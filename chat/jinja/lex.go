@@ -99,7 +99,11 @@ func (l *lexer) text() error {
 	case mark == '-':
 		text = strings.TrimRight(text, whitespace)
 	case mark == 0 && kind != '{':
-		if line := strings.LastIndexByte(l.src[:open], '\n') + 1; strings.Trim(l.src[line:open], " \t") == "" {
+		line := open
+		for line > 0 && (l.src[line-1] == ' ' || l.src[line-1] == '\t') {
+			line--
+		}
+		if line == 0 || l.src[line-1] == '\n' {
 			text = strings.TrimRight(text, " \t")
 		}
 	}

@@ -157,7 +157,7 @@ func (p *parser) statement() statement {
 	case "generation":
 		return &group{p.block("endgeneration")}
 	case "filter":
-		f := &capture{pos: pos, filters: p.filters(&constant{nil})}
+		f := &capture{pos: pos, filters: p.filters(p.filter(&constant{nil}, pos))}
 		f.body = p.block("endfilter")
 		return f
 	case "do":

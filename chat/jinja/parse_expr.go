@@ -264,14 +264,7 @@ func (p *parser) filters(e expression) expression {
 		pos := p.peek().pos
 		switch {
 		case p.symbol("|"):
-			f := &filter{of: e, name: p.dotted(), pos: pos}
-			if p.symbol("(") {
-				f.args = p.arguments()
-			}
-			if filterTable[f.name] == nil {
-				p.gap("filter "+f.name, pos)
-			}
-			e = f
+			e = p.filter(e, pos)
 		case p.word("is"):
 			e = p.test(e, pos)
 		case p.is(tokSymbol, "("):
@@ -281,6 +274,18 @@ func (p *parser) filters(e expression) expression {
 			return e
 		}
 	}
+}
+
+// filter takes a filter's name and arguments.
+func (p *parser) filter(e expression, pos int) expression {
+	f := &filter{of: e, name: p.dotted(), pos: pos}
+	if p.symbol("(") {
+		f.args = p.arguments()
+	}
+	if filterTable[f.name] == nil {
+		p.gap("filter "+f.name, pos)
+	}
+	return f
 }
 
 func (p *parser) dotted() string {

@@ -276,7 +276,7 @@ func asInt(v any) (int64, bool) {
 
 // equal is Python's ==.
 func equal(a, b any) bool {
-	work := maxOutput
+	work := maxSteps
 	return same(a, b, 0, &work)
 }
 
