@@ -19,19 +19,19 @@
 
 // func gemvD8DotProd(args *gemvArgs)
 TEXT ·gemvD8DotProd(SB), NOSPLIT, $0-8
-	GEMV(D8GROUP, 512)
+	GEMV(D8GROUP, FETCH512, 512)
 
 // func gemvD4DotProd(args *gemvArgs)
 TEXT ·gemvD4DotProd(SB), NOSPLIT, $0-8
-	GEMV(D4GROUP, 256)
+	GEMV(D4GROUP, FETCH256, 256)
 
 // func gemvD3DotProd(args *gemvArgs)
 TEXT ·gemvD3DotProd(SB), NOSPLIT, $0-8
-	GEMV(D3GROUP, 192)
+	GEMV(D3GROUP, FETCH192, 192)
 
 // func gemvD2DotProd(args *gemvArgs)
 TEXT ·gemvD2DotProd(SB), NOSPLIT, $0-8
-	GEMV(D2GROUP, 128)
+	GEMV(D2GROUP, FETCH128, 128)
 
 // Four rows of activations by 8 rows of a prepared panel:
 //

@@ -6,7 +6,9 @@
 //
 //	R1 dst           R4 scale bytes of the group    R7 panels left          R10 groups of a panel
 //	R2 panel         R5 activations of the group    R8 offset of the codes  R11 activations of the row
-//	R3 codes         R6 groups left                 R9 bytes of a panel
+//	R3 codes         R6 groups left                 R9 bytes of a panel    R13 line to prefetch
+//
+// A group prefetches the lines of a group that lie more than a page of 4 KiB further on: see gemv_avx512_amd64.h.
 //
 //	V0, V1 activations      V2 scale bytes     V16..V19 float sums, 4 rows each     V20..V23 integer sums
 //	V28 levels of the codes    V29 0x0f    V30 offset, V31 what the table bit adds to it, as int16
@@ -34,6 +36,7 @@
 #define PANELBEGIN \
 	ADD $const_ScalesOffset, R2, R4; \
 	ADD R8, R2, R3; \
+	ADD $4096, R2, R13; \
 	MOVD R11, R5; \
 	MOVD R10, R6; \
 	ZERO(16); \
@@ -84,6 +87,7 @@
 	FLUSH(2, 8); \
 	FLUSH(3, 9); \
 	ADD $bytes, R3; \
+	ADD $(bytes+const_PanelRows), R13; \
 	ADD $40, R5; \
 	SUBS $1, R6
 
@@ -100,12 +104,19 @@
 	ADD R9, R2; \
 	SUBS $1, R7
 
-#define GEMV(GROUP, bytes) \
+#define FETCH(line) PRFM line(R13), PLDL1KEEP
+#define FETCH128 FETCH(0); FETCH(64); FETCH(128)
+#define FETCH192 FETCH128; FETCH(192)
+#define FETCH256 FETCH192; FETCH(256)
+#define FETCH512 FETCH256; FETCH(320); FETCH(384); FETCH(448); FETCH(512)
+
+#define GEMV(GROUP, FETCHGROUP, bytes) \
 	GEMVSETUP; \
 panel: \
 	PANELBEGIN; \
 group: \
 	GROUPBEGIN; \
+	FETCHGROUP; \
 	GROUP; \
 	GROUPEND(bytes); \
 	BNE group; \
