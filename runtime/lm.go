@@ -17,9 +17,9 @@ const (
 	logitsIndex = "logits_index" // I64 [n]: the positions in seq whose logits are wanted
 )
 
-// prefillChunk is how many tokens one pass takes at most: enough to make the matrix products
-// compute-bound, small enough to keep the arena in cache.
-const prefillChunk = 256
+// prefillChunk is how many tokens one pass takes at most: enough that preparing the weights for the
+// matrix products costs little (1.1B shape, 4 bit: 4 % of the time, with 256 tokens 9 %), small enough for the arena.
+const prefillChunk = 512
 
 // LM runs a causal language model token by token, with its caches. Not safe for concurrent use.
 type LM struct {
