@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,18 @@ type KernelResult struct {
 	FractionOfLimit float64 `json:"fraction_of_limit"`
 	Spread          float64 `json:"spread"` // 1 - median/best of the rates
 	Picked          bool    `json:"picked"`
+	Duel            *Duel   `json:"duel,omitempty"` // of a pick that seemed slower than another implementation
 }
+
+// Duel compares the pick with another implementation: both in turn on the same data.
+type Duel struct {
+	ISA    string  `json:"isa"`    // of the other
+	Speed  float64 `json:"speed"`  // of the pick, that of the other being 1: the median of the rounds
+	Spread float64 `json:"spread"` // of the middle half of the rounds, as a share of the median
+}
+
+// lost reports whether the pick is slower beyond what the rounds differ by.
+func (d *Duel) lost() bool { return d.Speed < 1-max(noise, d.Spread) }
 
 // Name is what KernelOptions.Filter looks at: gemm/MatMul/D4/512x4096x4096/l2/avx2/1.
 func (r *KernelResult) Name() string {
@@ -99,7 +111,7 @@ func MeasureKernels(ctx context.Context, o KernelOptions) (*KernelReport, error)
 			return nil, err
 		}
 	}
-	if err := m.again(ctx, runs, o.Budget/turns); err != nil {
+	if err := m.duels(ctx, runs, o.Budget/turns); err != nil {
 		return nil, err
 	}
 	after, err := m.measure(ctx, &limits)
@@ -208,39 +220,90 @@ func (r *kernelRun) group() string {
 	return fmt.Sprint(r.label(), "/", r.Threads)
 }
 
-// again times the picks that seem slower than another implementation once more, in turn with that one: on a busy machine
-// the difference may have come from what else ran.
-func (m *machine) again(ctx context.Context, runs []kernelRun, budget time.Duration) error {
+// duels lets the picks that seem slower than other implementations meet each of them, and keeps the duel that went worst: on a
+// busy machine the difference may have come from what else ran, or from where the data happened to lie.
+func (m *machine) duels(ctx context.Context, runs []kernelRun, budget time.Duration) error {
 	for lo := 0; lo < len(runs); {
 		hi := lo + 1
 		for hi < len(runs) && runs[hi].group() == runs[lo].group() {
 			hi++
 		}
-		for range 3 {
-			pick, best := -1, lo
-			for i := lo; i < hi; i++ {
-				if runs[i].Picked {
-					pick = i
-				}
-				if runs[i].perSecond() > runs[best].perSecond() {
-					best = i
-				}
-			}
-			if pick < 0 || runs[pick].perSecond() >= runs[best].perSecond()*(1-noise) {
-				break
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			for _, i := range []int{best, pick} {
-				if err := m.time(&runs[i], budget); err != nil {
-					return err
+		if i := slices.IndexFunc(runs[lo:hi], func(r kernelRun) bool { return r.Picked }); i >= 0 {
+			pick := &runs[lo+i]
+			for i := range runs[lo:hi] {
+				if other := &runs[lo+i]; pick.perSecond() < other.perSecond()*(1-noise) {
+					if err := ctx.Err(); err != nil {
+						return err
+					}
+					d, err := m.duel(pick, other, budget)
+					if err != nil {
+						return err
+					}
+					if pick.Duel == nil || d.Speed < pick.Duel.Speed {
+						pick.Duel = d
+					}
 				}
 			}
 		}
 		lo = hi
 	}
 	return nil
+}
+
+// duelRounds is odd, so that there is a median, and such that quarters are whole.
+const duelRounds = 13
+
+// duel times two implementations of the same work in turn.
+func (m *machine) duel(pick, other *kernelRun, budget time.Duration) (*Duel, error) {
+	pool := m.pools[pick.Threads]
+	if !pick.pooled {
+		pool = nil
+	}
+	fn := pick.start(pool, min(pick.N, other.N))
+	calls := 1
+	sample := func(isa string) (time.Duration, error) {
+		if err := kernels.Select(isa); err != nil {
+			return 0, err
+		}
+		start := time.Now()
+		for range calls {
+			fn()
+		}
+		return max(time.Since(start), 1), nil
+	}
+	for {
+		took, err := sample(pick.ISA)
+		if err != nil {
+			return nil, err
+		}
+		if took >= max(shortSample, budget/(2*duelRounds)) {
+			break
+		}
+		calls *= 2
+	}
+	ratios := make([]float64, duelRounds)
+	for i := range ratios {
+		order := [2]string{pick.ISA, other.ISA}
+		if i%2 == 1 {
+			order[0], order[1] = order[1], order[0]
+		}
+		took := map[string]time.Duration{}
+		for _, isa := range order {
+			var err error
+			if took[isa], err = sample(isa); err != nil {
+				return nil, err
+			}
+		}
+		ratios[i] = float64(took[other.ISA]) / float64(took[pick.ISA])
+	}
+	return newDuel(other.ISA, ratios), nil
+}
+
+func newDuel(isa string, ratios []float64) *Duel {
+	slices.Sort(ratios)
+	n := len(ratios) - 1
+	median := ratios[n/2]
+	return &Duel{ISA: isa, Speed: median, Spread: (ratios[n*3/4] - ratios[n/4]) / median}
 }
 
 // perSecond is the rate in the unit of the case, in 1e9.
@@ -278,7 +341,8 @@ func (r *kernelRun) finish(h *Hardware, list []string) {
 	}
 }
 
-// Assert returns a *fault.Gate that lists every case where the pick is not the fastest implementation beyond the noise of timings.
+// Assert returns a *fault.Gate that lists every case where the pick is not the fastest implementation: where a duel shows it, or
+// without one where the rates differ beyond the noise of timings.
 func (r *KernelReport) Assert() error {
 	type key struct {
 		kernel, format, kind, source string
@@ -295,7 +359,11 @@ func (r *KernelReport) Assert() error {
 	var slow []string
 	for i := range r.Results {
 		l := &r.Results[i]
-		if b := best[of(l)]; l.Picked && l.rate() < b.rate()*(1-noise) {
+		switch b := best[of(l)]; {
+		case !l.Picked:
+		case l.Duel != nil && l.Duel.lost():
+			slow = append(slow, fmt.Sprintf("%s runs at %.3g of the speed of %s, spread %.2g", l.Name(), l.Duel.Speed, l.Duel.ISA, l.Duel.Spread))
+		case l.Duel == nil && l.rate() < b.rate()*(1-noise):
 			slow = append(slow, fmt.Sprintf("%s reaches %.3g, %s %.3g", l.Name(), l.rate(), b.ISA, b.rate()))
 		}
 	}

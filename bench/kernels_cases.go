@@ -35,6 +35,8 @@ const (
 	// rowLen is the length of the rows of vector functions: that of the hidden state of a small language model, and three of
 	// them fit the first cache of every processor of interest.
 	rowLen = 2048
+	// fewRows is the most rows whose figure is how fast weights are read: what speculative decoding asks for.
+	fewRows = 4
 )
 
 // cases lists all kernels. Weights are parts of the machine's buffer.
@@ -60,7 +62,8 @@ func (m *machine) cases() []kernelCase {
 }
 
 func (m *machine) matMulCases(kind kernels.Kind) []kernelCase {
-	return []kernelCase{m.matMul(kind, 512, side, side), m.matMul(kind, 64, side, side), m.matMul(kind, 1, side, side), m.gemvMemory(kind)}
+	return []kernelCase{m.matMul(kind, 512, side, side), m.matMul(kind, 64, side, side), m.matMul(kind, 1, side, side),
+		m.gemvMemory(kind, 1), m.gemvMemory(kind, fewRows)}
 }
 
 // weightBytes is the size of a matrix of whole panels.
@@ -97,22 +100,22 @@ func (m *machine) matMul(kind kernels.Kind, rows, n, k int) kernelCase {
 		c.peak = "int8"
 	}
 	c.bytes = float64(bytes) / float64(n)
-	if rows == 1 {
-		c.kind, c.macs, c.macsPerByte = "gemv", false, float64(k)/c.bytes
+	if rows <= fewRows {
+		c.kind, c.macs, c.macsPerByte = "gemv", false, float64(rows*k)/c.bytes
 	}
 	c.start = m.startMatMul(kernels.NewMatMul, kind, rows, k, false)
 	return c
 }
 
 // gemvMemory multiplies with one part of the buffer after another, so that the weights come from memory.
-func (m *machine) gemvMemory(kind kernels.Kind) kernelCase {
+func (m *machine) gemvMemory(kind kernels.Kind, rows int) kernelCase {
 	n := m.size / streamChunks / weightBytes(kind, 2*kernels.PanelRows, side) * 2 * kernels.PanelRows
 	if n == 0 {
 		n = 2 * kernels.PanelRows
 	}
-	c := m.matMul(kind, 1, n, side)
+	c := m.matMul(kind, rows, n, side)
 	c.source = "memory"
-	c.start = m.startMatMul(kernels.NewMatMul, kind, 1, side, true)
+	c.start = m.startMatMul(kernels.NewMatMul, kind, rows, side, true)
 	return c
 }
 

@@ -148,6 +148,48 @@ func TestAssert(t *testing.T) {
 	}
 }
 
+// A duel decides, if there was one, and only beyond its spread.
+func TestAssertDuels(t *testing.T) {
+	for _, c := range []struct {
+		duel Duel
+		slow bool
+	}{
+		{Duel{"other", 0.99, 0.01}, false},
+		{Duel{"other", 0.9, 0.02}, true},
+		{Duel{"other", 0.9, 0.15}, false},
+	} {
+		pick := KernelResult{ISA: "best", GMACs: 80, Picked: true, Duel: &c.duel}
+		r := KernelReport{Results: []KernelResult{{ISA: "other", GMACs: 100}, pick}}
+		if err := r.Assert(); (err != nil) != c.slow {
+			t.Errorf("%+v: %v", c.duel, err)
+		}
+	}
+	ratios := []float64{0.5, 1, 0.9, 0.8, 1.1, 0.9, 0.9, 0.9, 3, 0.9, 0.9, 0.9, 0.9}
+	if d := newDuel("other", ratios); d.Speed != 0.9 || d.Spread > 1e-9 {
+		t.Errorf("one slow round counts: %+v", d)
+	}
+}
+
+// A duel runs both implementations on the pick's data.
+func TestDuel(t *testing.T) {
+	defer kernels.Reset()
+	m := machine{pools: map[int]*kernels.Pool{1: kernels.NewPool(1)}}
+	ran := map[string]int{}
+	c := kernelCase{start: func(*kernels.Pool, int) func() {
+		return func() {
+			ran[kernels.Selected()]++
+			time.Sleep(100 * time.Microsecond)
+		}
+	}}
+	list := kernels.List()
+	a := kernelRun{kernelCase: &c, KernelResult: KernelResult{ISA: list[len(list)-1], Threads: 1}}
+	b := kernelRun{kernelCase: &c, KernelResult: KernelResult{ISA: list[0], Threads: 1}}
+	d, err := m.duel(&a, &b, time.Millisecond)
+	if err != nil || d.ISA != list[0] || d.Speed <= 0 || ran[list[0]] < duelRounds {
+		t.Errorf("%+v, %v, runs %v", d, err, ran)
+	}
+}
+
 // Every kind of work is there, for all formats and implementations, and every line has a name of its own.
 func TestRuns(t *testing.T) {
 	m := machine{caches: []Cache{{Level: 1, Bytes: 32 << 10, Threads: 1}, {Level: 2, Bytes: 1 << 20, Threads: 1}}, size: 64 << 20}
