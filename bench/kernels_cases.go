@@ -50,10 +50,12 @@ func (m *machine) cases() []kernelCase {
 	}
 	list = append(list, m.matMul(kernels.KindF32, 1024, 1024, 1024), gemmCase(1024))
 	for kind := kernels.KindD8; kind <= kernels.KindD2; kind++ {
-		c := m.matMul(kind, 64, side, side)
-		c.kernel, c.peak = "MatMulFloat", "f32"
-		c.start = m.startMatMul(kernels.NewMatMulFloat, kind, 64, side, false)
-		list = append(list, c)
+		for _, rows := range []int{512, 64} {
+			c := m.matMul(kind, rows, side, side)
+			c.kernel, c.peak = "MatMulFloat", "f32"
+			c.start = m.startMatMul(kernels.NewMatMulFloat, kind, rows, side, false)
+			list = append(list, c)
+		}
 	}
 	list = append(list, attentionCase("prefill", 8, 128, 1024, 64), attentionCase("decode", 8, 1, rowLen, 64))
 	list = append(list, depthwiseCase(56, 3, 1), depthwiseCase(112, 3, 2), depthwiseCase(28, 5, 1))

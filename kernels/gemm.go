@@ -3,14 +3,14 @@ package kernels
 import "unsafe"
 
 // Float products, after the usual plan for caches (Goto and van de Geijn, "Anatomy of High-Performance
-// Matrix Multiplication"): a block of gemmDepth weights of two panels stays in the first cache while
-// gemmRows rows of x pass by from the second.
+// Matrix Multiplication"): a block of gemmDepth weights of two panels stays in the near caches while
+// gemmRows rows of x, packed, pass by.
 //
 // Every output is one chain of fused (in the generic form: separate) multiply-adds with k
 // ascending, whatever the number of rows, threads or the position in the tile: splitting K stores and
 // reloads the chain's value, which changes nothing.
 const (
-	gemmDepth = 256
+	gemmDepth = 384
 	gemmRows  = 512
 	// stripCols is the number of columns that the micro-kernels compute at once: two panels.
 	stripCols = 2 * PanelRows
@@ -18,13 +18,40 @@ const (
 	gemvCols = 4 * PanelRows
 )
 
-// panelsFloatScratch returns the bytes of scratch that panelsFloat needs: a block of two
+// packsRows reports whether a product of rows rows and n columns packs the rows of x: where they are read often
+// enough. Rows that lie whole pages apart, as those of matrices with sides like 4096 do, share a few sets of the first cache
+// and lose each other from it; packed they do not.
+func packsRows(rows, n int) bool { return rows > directRows && n >= 4*stripCols }
+
+// packedStride is the distance of packed rows: an odd number of lines.
+const packedStride = gemmDepth + PanelRows
+
+// packedRows returns the number of float32 that a block of packed rows takes.
+func packedRows(rows int) int { return min(rows, gemmRows) * packedStride }
+
+// packRows copies the first depth columns of m rows of x to packed and returns where the rows are and how far apart: in x if
+// packed is nil.
+func packRows(packed, x []float32, ldx, m, depth int) ([]float32, int) {
+	if packed == nil {
+		return x, ldx
+	}
+	for i := range m {
+		copy(packed[i*packedStride:][:depth], x[i*ldx:])
+	}
+	return packed, packedStride
+}
+
+// panelsFloatScratch returns the bytes of scratch that panelsFloat needs: packed rows, and a block of two
 // panels as float32.
 func panelsFloatScratch(rows int, w *Weights) int {
-	if w.Kind == KindF32 {
-		return 0
+	n := 0
+	if packsRows(rows, w.N) {
+		n = packedRows(rows) * 4
 	}
-	return stripBytes(w.K)
+	if w.Kind != KindF32 {
+		n += stripBytes(w.K)
+	}
+	return n
 }
 
 func stripBytes(k int) int { return min(k, gemmDepth) * stripCols * 4 }
@@ -53,14 +80,20 @@ func panelsFloat(dst []float32, ldd int, x []float32, ldx, rows int, w *Weights,
 		return
 	}
 	block := floatsOf(scratch)
+	var packed []float32
+	if packsRows(rows, w.N) {
+		packed = block[:packedRows(rows)]
+		block = block[len(packed):]
+	}
 	for i := 0; i < rows; i += gemmRows {
 		m := min(gemmRows, rows-i)
 		for k := 0; k < w.K; k += gemmDepth {
 			depth := min(gemmDepth, w.K-k)
+			a, lda := packRows(packed, x[i*ldx+k:], ldx, m, depth)
 			for p := lo; p < hi; p += 2 {
 				b0, b1 := panelBlocks(w, p, min(p+2, hi), k, depth, block)
 				c := p * PanelRows
-				gemmStrip(dst[i*ldd+c:], ldd, x[i*ldx+k:], ldx, m, b0, b1, PanelRows, min(stripCols, n-c), depth, k > 0)
+				gemmStrip(dst[i*ldd+c:], ldd, a, lda, m, b0, b1, PanelRows, min(stripCols, n-c), depth, k > 0)
 			}
 		}
 	}

@@ -101,7 +101,7 @@ func (m *MatMul) actsBytes(rows int) int {
 func (m *MatMul) partBytes(rows int) int {
 	switch {
 	case m.expanded != 0:
-		return roundUp(expandedScratch(m.w.K), LineBytes)
+		return roundUp(expandedScratch(rows, m.w.N, m.w.K), LineBytes)
 	case m.format == 0:
 		return roundUp(panelsFloatScratch(rows, &m.w), LineBytes)
 	}

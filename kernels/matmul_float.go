@@ -10,22 +10,32 @@ func NewMatMulFloat(p *Pool, w Weights, bias []float32, act Activation) *MatMul 
 	return m
 }
 
-// expandedScratch returns the bytes of scratch that panelsExpanded needs: for two panels as float32, and for
+// expandedScratch returns the bytes of scratch that panelsExpanded needs: for packed rows, two panels as float32, and
 // the levels and scales of one.
-func expandedScratch(k int) int {
+func expandedScratch(rows, n, k int) int {
 	depth := roundUp(min(k, gemmDepth), GroupLen)
-	return depth*stripCols*4 + Groups(depth)*(PanelRows*GroupLen+2*PanelRows*4)
+	bytes := depth*stripCols*4 + Groups(depth)*(PanelRows*GroupLen+2*PanelRows*4)
+	if packsRows(rows, n) {
+		bytes += packedRows(rows) * 4
+	}
+	return bytes
 }
 
 // panelsExpanded is panelsFloat for quantized weights.
 func (m *MatMul) panelsExpanded(dst []float32, x []float32, rows, lo, hi int, scratch []byte) {
 	n, k := min(hi*PanelRows, m.w.N), m.w.K
+	var packed []float32
+	if packsRows(rows, m.w.N) {
+		packed = floatsOf(scratch[:packedRows(rows)*4])
+		scratch = scratch[len(packed)*4:]
+	}
 	blockBytes := roundUp(min(k, gemmDepth), GroupLen) * stripCols * 4
 	block, scratch := floatsOf(scratch[:blockBytes]), scratch[blockBytes:]
 	for i := 0; i < rows; i += gemmRows {
 		count := min(gemmRows, rows-i)
 		for at := 0; at < k; at += gemmDepth {
 			depth := min(gemmDepth, k-at)
+			a, lda := packRows(packed, x[i*m.ldx+at:], m.ldx, count, depth)
 			groups := Groups(depth)
 			size := groups * GroupLen * PanelRows
 			for p := lo; p < hi; p += 2 {
@@ -37,7 +47,7 @@ func (m *MatMul) panelsExpanded(dst []float32, x []float32, rows, lo, hi int, sc
 					m.expandBlock(b1, p+1, at/GroupLen, groups, scratch)
 				}
 				c := p * PanelRows
-				gemmStrip(dst[i*m.ldd+c:], m.ldd, x[i*m.ldx+at:], m.ldx, count, b0, b1, PanelRows, min(stripCols, n-c), depth, at > 0)
+				gemmStrip(dst[i*m.ldd+c:], m.ldd, a, lda, count, b0, b1, PanelRows, min(stripCols, n-c), depth, at > 0)
 			}
 		}
 	}
