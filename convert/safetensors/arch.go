@@ -75,11 +75,10 @@ type builder struct {
 	plainNorms bool
 	ids        string          // the input with a decoder's tokens
 	made       map[string]bool // values that several parts ask for
-	// What the model is for, the names of its classes, how it makes vectors of texts, and how it sees images.
-	task       model.Task
-	labels     []string
-	sentence   *sentence
-	preprocess map[string]any
+	// What the model is for, the names of its classes, and how it makes vectors of texts.
+	task     model.Task
+	labels   []string
+	sentence *sentence
 }
 
 func newBuilder(c *config, w *checkpoint) *builder {

@@ -170,6 +170,11 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 			return nil, err
 		}
 	}
+	if b.task == model.TaskClassify {
+		if err := r.addPreprocess(dir, m); err != nil {
+			return nil, err
+		}
+	}
 	if vocabSize(m) > 0 {
 		if err := r.addTokenizer(dir, m); err != nil {
 			return nil, err

@@ -77,6 +77,16 @@ func TestHostileConfig(t *testing.T) {
 	}
 }
 
+// under puts prefix before names, and drops those with a part.
+func under(prefix, drop string) func(name string) string {
+	return func(name string) string {
+		if drop != "" && strings.Contains(name, drop) {
+			return ""
+		}
+		return prefix + name
+	}
+}
+
 // TestOptions imports forms of architectures that no reference model has: every tensor must be used, none must lack.
 func TestOptions(t *testing.T) {
 	layers := func(format string, shape ...int) []testTensor {
@@ -154,6 +164,40 @@ func TestOptions(t *testing.T) {
 				return name
 			}},
 		{model: "phi3", config: []any{"partial_rotary_factor", 0.5, "sliding_window", 6}},
+		{model: "bert", config: []any{"architectures", []string{"BertForTokenClassification"}}, rename: under("bert.", "pooler"),
+			add: [][]testTensor{{fill("classifier.weight", "F32", 2, 48), fill("classifier.bias", "F32", 2)}}},
+		{model: "bert", config: []any{"architectures", []string{"BertForQuestionAnswering"}},
+			rename: func(name string) string {
+				name = strings.NewReplacer("LayerNorm.weight", "LayerNorm.gamma", "LayerNorm.bias", "LayerNorm.beta").Replace(name)
+				return under("bert.", "pooler")(name)
+			},
+			add: [][]testTensor{{fill("qa_outputs.weight", "F32", 2, 48), fill("qa_outputs.bias", "F32", 2)}}},
+		{model: "electra", config: []any{"architectures", []string{"ElectraForSequenceClassification"}, "id2label", map[string]string{"0": "no", "1": "yes", "2": "so"}},
+			rename: under("electra.", ""),
+			add: [][]testTensor{{fill("classifier.dense.weight", "F32", 48, 48), fill("classifier.dense.bias", "F32", 48),
+				fill("classifier.out_proj.weight", "F32", 3, 48), fill("classifier.out_proj.bias", "F32", 3)}}},
+		{model: "electra", config: []any{"architectures", []string{"ElectraForMaskedLM"}}, rename: under("electra.", ""),
+			add: [][]testTensor{{fill("generator_predictions.dense.weight", "F32", 24, 48), fill("generator_predictions.dense.bias", "F32", 24),
+				fill("generator_predictions.LayerNorm.weight", "F32", 24), fill("generator_predictions.LayerNorm.bias", "F32", 24), fill("generator_lm_head.bias", "F32", 160)}}},
+		{model: "distilbert", config: []any{"architectures", []string{"DistilBertForSequenceClassification"}}, rename: under("distilbert.", ""),
+			add: [][]testTensor{{fill("pre_classifier.weight", "F32", 48, 48), fill("pre_classifier.bias", "F32", 48), fill("classifier.weight", "F32", 2, 48), fill("classifier.bias", "F32", 2)}}},
+		{model: "mpnet", config: []any{"architectures", []string{"MPNetForSequenceClassification"}}, rename: under("mpnet.", "pooler"),
+			add: [][]testTensor{{fill("classifier.dense.weight", "F32", 48, 48), fill("classifier.dense.bias", "F32", 48),
+				fill("classifier.out_proj.weight", "F32", 2, 48), fill("classifier.out_proj.bias", "F32", 2)}}},
+		{model: "modernbert", config: []any{"architectures", []string{"ModernBertForSequenceClassification"}, "classifier_pooling", "mean"}, rename: under("model.", ""),
+			add: [][]testTensor{{fill("head.dense.weight", "F32", 48, 48), fill("head.norm.weight", "F32", 48), fill("classifier.weight", "F32", 2, 48), fill("classifier.bias", "F32", 2)}}},
+		{model: "modernbert", config: []any{"layer_types", []string{"sliding_attention", "full_attention", "sliding_attention"},
+			"rope_parameters", map[string]any{"full_attention": map[string]any{"rope_theta": 1e5}, "sliding_attention": map[string]any{"rope_theta": 1e4}}}},
+		{model: "t5", config: []any{"architectures", []string{"T5EncoderModel"}}, rename: under("", "decoder.")},
+		{model: "bart", config: []any{"scale_embedding", true},
+			add: [][]testTensor{{fill("model.encoder.embed_tokens.weight", "F32", 150, 32), fill("model.decoder.embed_tokens.weight", "F32", 150, 32)}}},
+		{model: "dinov2", config: []any{"use_swiglu_ffn", true}, rename: under("", ".mlp."),
+			add: [][]testTensor{layers("encoder.layer.%d.mlp.weights_in.weight", 128, 48), layers("encoder.layer.%d.mlp.weights_in.bias", 128),
+				layers("encoder.layer.%d.mlp.weights_out.weight", 48, 64), layers("encoder.layer.%d.mlp.weights_out.bias", 48)}},
+		{model: "dinov2", config: []any{"architectures", []string{"Dinov2ForImageClassification"}}, rename: under("dinov2.", ""),
+			add: [][]testTensor{{fill("classifier.weight", "F32", 2, 96), fill("classifier.bias", "F32", 2)}}},
+		{model: "clip-text", config: []any{"architectures", []string{"CLIPTextModel"}, "eos_token_id", 2}, rename: under("", "text_projection")},
+		{model: "clip-vision", config: []any{"architectures", []string{"CLIPVisionModel"}}, rename: under("", "visual_projection")},
 		{model: "gemma3_text", config: []any{"attn_logit_softcapping", 4, "final_logit_softcapping", 6, "rope_scaling", map[string]any{"rope_type": "linear", "factor": 8}}},
 	} {
 		t.Run(c.model, func(t *testing.T) {
