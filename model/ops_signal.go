@@ -16,7 +16,7 @@ func inferDFT(c *Inference) error {
 		c.set(0, c.In[0].DType, nil)
 		return nil
 	}
-	if last := s[max(0, len(s)-1)]; len(s) < 2 || last.IsKnown() && last.N != 1 && last.N != 2 {
+	if len(s) < 2 || s[len(s)-1].IsKnown() && s[len(s)-1].N != 1 && s[len(s)-1].N != 2 {
 		return fmt.Errorf("input 0 is %v, want at least rank 2 and one or two numbers an element", c.In[0])
 	}
 	inverse, oneSided := c.Node.Int("inverse", 0) != 0, c.Node.Int("onesided", 0) != 0

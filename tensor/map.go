@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"unsafe"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 )
@@ -94,6 +95,17 @@ func (m *Mapping) Advise(a Advice, off, n int) {
 	if lo < hi {
 		advise(m.Data[lo:hi], a)
 	}
+}
+
+// WillNeed asks the system to read b, a part of a mapped file, in the background. It is advice: nothing depends on it.
+func WillNeed(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	// Advice is about whole pages.
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	before := int(uintptr(p) % uintptr(os.Getpagesize()))
+	advise(unsafe.Slice((*byte)(unsafe.Add(p, -before)), before+len(b)), AdviceWillNeed)
 }
 
 // Close gives the memory back. A second Close does nothing.
