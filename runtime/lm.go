@@ -70,7 +70,15 @@ func newLM(m *model.Model, o Options, ids string, given map[string]*tensor.Tenso
 	if err != nil {
 		return nil, err
 	}
-	return &LM{s: s, vocab: m.Meta.LM.VocabSize, ids: ids, given: given, plans: map[passShape]*lmPlan{}}, nil
+	l := &LM{s: s, vocab: m.Meta.LM.VocabSize, ids: ids, given: given, plans: map[passShape]*lmPlan{}}
+	if limited() {
+		// The longest pass needs the most memory: whether there is enough shows before anything is read.
+		if _, err := l.planFor(passShape{min(prefillChunk, s.ctx), 1}); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
 }
 
 // Close ends the session.

@@ -32,6 +32,7 @@ type plan struct {
 	updates []follower // states that are copied from a value at the end of a run
 	// lastRead is the last node that reads a name; len(graph.Nodes) for outputs.
 	lastRead map[string]int
+	prefetch *prefetcher // nil if the weights fit into memory
 }
 
 type step struct {
@@ -99,6 +100,7 @@ func newPlan(g *model.Graph, shapes map[string][]int, states map[string]*state, 
 		return nil, err
 	}
 	p.layout()
+	p.prefetch = newPrefetcher(g, p.steps)
 	return p, nil
 }
 
@@ -380,6 +382,9 @@ func (p *plan) run(ctx context.Context, observe func(*model.Node, []*tensor.Tens
 		s := &p.steps[i]
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if p.prefetch != nil {
+			p.prefetch.before(i)
 		}
 		if observe != nil {
 			observe(s.node, s.in)

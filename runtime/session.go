@@ -38,6 +38,8 @@ type Session struct {
 	arena  []byte
 	states map[string]*state
 	ctx    int
+	shared int64  // bytes of states that belong to another session
+	needs  *needs // of the budget
 
 	observe func(n *model.Node, in []*tensor.Tensor)
 }
@@ -67,6 +69,10 @@ func newSession(m *model.Model, o Options, shared map[string]*state) (*Session, 
 	if err := s.makeStates(o.Cache, shared); err != nil {
 		return nil, err
 	}
+	if err := s.reserve(0); err != nil {
+		s.release()
+		return nil, err
+	}
 	s.pool = kernels.NewPool(threads)
 	return s, nil
 }
@@ -92,6 +98,7 @@ func (s *Session) makeStates(cache CacheType, shared map[string]*state) error {
 	for _, st := range s.model.Graph.States {
 		if t := shared[st.Input.Name]; t != nil {
 			s.states[st.Input.Name] = t
+			s.shared += int64(len(t.Data))
 			continue
 		}
 		shape := make([]int, len(st.Input.Type.Shape))
@@ -130,7 +137,10 @@ func (s *Session) makeStates(cache CacheType, shared map[string]*state) error {
 }
 
 // Close ends the session's workers.
-func (s *Session) Close() { s.pool.Close() }
+func (s *Session) Close() {
+	s.release()
+	s.pool.Close()
+}
 
 // Threads returns the number of workers.
 func (s *Session) Threads() int { return s.pool.Threads() }
@@ -172,6 +182,9 @@ func (s *Session) newPlan(shapes map[string][]int) (p *plan, err error) {
 		p, err = newPlan(s.model.Graph, shapes, s.states, s.pool)
 		return err
 	})
+	if err == nil {
+		err = s.reserve(p.arena)
+	}
 	return p, err
 }
 

@@ -110,7 +110,7 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dsk",
 		Short: "Take a trained model to a small, fast, proven file, and run it",
-		Long: `dsk takes a trained model (ONNX, safetensors) to a small, fast, proven .dsk file
+		Long: `dsk takes a trained model (ONNX, safetensors, GGUF) to a small, fast, proven .dsk file
 and runs it on any CPU. Every step is measured, reproducible and offline.
 
   dsk convert model.onnx -o model.dsk
@@ -143,8 +143,8 @@ and runs it on any CPU. Every step is measured, reproducible and offline.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &fault.Usage{What: err.Error() + suggestFlag(cmd, err)}
 	})
-	root.AddCommand(a.convertCommand(), a.inspectCommand(), a.checkCommand(), a.quantizeCommand(), a.evalCommand(),
-		a.runCommand(), a.embedCommand(), a.tokenizeCommand(), a.benchCommand(), a.verifyCommand(), a.doctorCommand(), a.demoCommand(),
+	root.AddCommand(a.convertCommand(), a.inspectCommand(), a.checkCommand(), a.quantizeCommand(), a.withMemoryLimit(a.evalCommand()),
+		a.withMemoryLimit(a.runCommand()), a.embedCommand(), a.tokenizeCommand(), a.withMemoryLimit(a.benchCommand()), a.verifyCommand(), a.doctorCommand(), a.demoCommand(),
 		a.versionCommand(), exitCodesTopic())
 	for _, c := range root.Commands() {
 		args := c.Args
