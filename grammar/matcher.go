@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -276,20 +277,9 @@ func (m *Matcher) Mask(logits []float32, left int) error {
 	if m.err != nil {
 		return m.err
 	}
-	s := &m.states[m.state]
-	found := false
-	inf := float32(math.Inf(-1))
-	for i := range logits {
-		if i>>6 < len(k.allowed) && k.allowed[i>>6]>>(i&63)&1 != 0 {
-			found = true
-			continue
-		}
-		if s.complete && slices.Contains(m.eos, int32(i)) {
-			continue
-		}
-		logits[i] = inf
-	}
-	if found || s.complete {
+	complete := m.states[m.state].complete
+	found := k.apply(logits, m.eos, complete)
+	if found || complete {
 		return nil
 	}
 	n := m.fewest(m.state)
@@ -297,6 +287,42 @@ func (m *Matcher) Mask(logits []float32, left int) error {
 		return &fault.Gate{What: "no token of the vocabulary can go on with the output that the grammar asks for"}
 	}
 	return &fault.Gate{What: fmt.Sprintf("the shortest output that the grammar allows takes %d tokens, but only %d may be generated; raise --max-tokens or --ctx", n, left)}
+}
+
+// apply masks logits but those of the tokens that end the text, if it may end. It reports whether any token is allowed.
+func (k *mask) apply(logits []float32, eos []int32, mayEnd bool) bool {
+	inf := float32(math.Inf(-1))
+	var ends []float32
+	for _, id := range eos {
+		if id >= 0 && int(id) < len(logits) {
+			ends = append(ends, logits[id])
+		}
+	}
+	found := false
+	for at := 0; at < len(logits); at += 64 {
+		part := logits[at:min(at+64, len(logits))]
+		var allowed uint64
+		if at/64 < len(k.allowed) {
+			allowed = k.allowed[at/64]
+		}
+		found = found || allowed != 0
+		for rest := ^allowed; rest != 0; rest &= rest - 1 {
+			i := bits.TrailingZeros64(rest)
+			if i >= len(part) {
+				break
+			}
+			part[i] = inf
+		}
+	}
+	for _, id := range eos {
+		if id >= 0 && int(id) < len(logits) {
+			if mayEnd {
+				logits[id] = ends[0]
+			}
+			ends = ends[1:]
+		}
+	}
+	return found
 }
 
 // Complete reports whether the output so far matches.

@@ -3,6 +3,8 @@ package grammar
 import (
 	"slices"
 	"strings"
+
+	"github.com/dsk-toolkit/dsk/tokenizer"
 )
 
 // Vocabulary is the texts of a model's tokens, and a tree of their bytes.
@@ -98,4 +100,18 @@ func (v *Vocabulary) prefixes(text string, found func(length int)) {
 		}
 		lo, hi = i+1, t.skip[i]
 	}
+}
+
+// ForTokenizer returns a matcher of the outputs of a model of size tokens. Its end tokens are no text.
+func ForTokenizer(g *Grammar, tok *tokenizer.Tokenizer, size int, eos []int) *Matcher {
+	texts := tok.Bytes()
+	texts = texts[:min(len(texts), size)]
+	ends := make([]int32, len(eos))
+	for i, id := range eos {
+		ends[i] = int32(id)
+		if id >= 0 && id < len(texts) {
+			texts[id] = ""
+		}
+	}
+	return NewMatcher(g, NewVocabulary(texts), ends)
 }

@@ -18,15 +18,14 @@ import (
 )
 
 type runOptions struct {
-	maxTokens, topK, ctx    int
-	temperature, topP, minP float64
-	seed                    uint64
-	stop, inputs            []string
-	promptFile, outputDir   string
-	annotate                string
-	annotateScore           float64
-	noSpecial, force        bool
-	top                     int
+	text          textOptions
+	chat          chatOptions
+	inputs        []string
+	outputDir     string
+	annotate      string
+	annotateScore float64
+	force         bool
+	top           int
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -38,25 +37,30 @@ func (a *app) runCommand() *cobra.Command {
 
   dsk run lm.dsk "Once upon a time" --max-tokens 64
   echo "Once upon a time" | dsk run lm.dsk
+  dsk run chat.dsk --chat "Why is the sky blue?" --system "Answer in one sentence."
+  dsk run chat.dsk -i
+  dsk run lm.dsk "A person:" --json-schema person.json
   dsk run cnn.dsk photo.jpg other.png
   dsk run detector.dsk photo.jpg --annotate boxes.png
   dsk run graph.dsk --input x=x.npy --output-dir out
 
-A missing prompt is read from standard input. Nothing is ever asked.`,
+A missing prompt is read from standard input. Nothing is ever asked without -i, which reads
+a question a line until the end of the input (Ctrl-D).
+
+The next token is found in these steps: --grammar or --json-schema, repetition, frequency
+and presence penalties, --temperature, --top-k, --top-p, --min-p, a draw with --seed.
+
+EXIT STATUS
+  2 if the prompt does not fit the context, or the model has no tokenizer or chat template;
+  3 if --max-tokens is too small for any output that the grammar or schema allows; 4 with
+  all gaps listed if a chat template, grammar or schema needs what is not supported; 6 if
+  one is broken, or the prompt is not UTF-8.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runRun(cmd.Context(), args[0], args[1:], &o) },
 	}
 	f := cmd.Flags()
-	f.IntVarP(&o.maxTokens, "max-tokens", "n", 128, "tokens to generate (0 = until the model ends)")
-	f.Float64Var(&o.temperature, "temperature", 0, "0 = greedy")
-	f.IntVar(&o.topK, "top-k", 0, "sample from the k likeliest tokens (0 = all)")
-	f.Float64Var(&o.topP, "top-p", 1, "sample from the likeliest tokens that hold this much probability")
-	f.Float64Var(&o.minP, "min-p", 0, "drop tokens less likely than this fraction of the likeliest")
-	f.Uint64Var(&o.seed, "seed", 0, "of the sampler")
-	f.StringArrayVar(&o.stop, "stop", nil, "end at this text; may be repeated")
-	f.IntVar(&o.ctx, "ctx", 0, "context in tokens (0 = the model's)")
-	f.StringVarP(&o.promptFile, "file", "f", "", "read the prompt from a file")
-	f.BoolVar(&o.noSpecial, "no-special", false, "add no special tokens to the prompt")
+	o.text.add(f)
+	o.chat.add(f)
 	f.StringArrayVar(&o.inputs, "input", nil, "NAME=FILE.npy, or FILE.npz; may be repeated")
 	f.StringVar(&o.outputDir, "output-dir", "", "write every output there as NAME.npy")
 	f.BoolVar(&o.force, "force", false, "replace existing output files")
@@ -78,7 +82,7 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 	case len(o.inputs) > 0:
 		return fault.InFile(a.runTensors(ctx, m, o), path)
 	case m.Meta.Task == model.TaskLM:
-		return fault.InFile(a.runText(ctx, m, args, o), path)
+		return fault.InFile(a.runText(ctx, m, args, &o.text, &o.chat), path)
 	case len(args) == 0:
 		return &fault.Usage{What: fmt.Sprintf("give images, or --input NAME=FILE.npy; the model's inputs are %s", inputList(m.Graph))}
 	}
@@ -93,111 +97,13 @@ func inputList(g *model.Graph) string {
 	return strings.Join(names, ", ")
 }
 
-// prompt is the argument, or a file or standard input without the last line break.
-func (a *app) prompt(args []string, o *runOptions) (string, error) {
-	switch {
-	case len(args) > 1:
-		return "", &fault.Usage{What: "give the prompt as one argument: put it in quotes"}
-	case len(args) == 1 && args[0] != "-" && o.promptFile == "":
-		return args[0], nil
-	case o.promptFile != "" && len(args) == 0:
-		b, err := os.ReadFile(o.promptFile)
-		return withoutLineBreak(b), err
-	case o.promptFile != "":
-		return "", &fault.Usage{What: "give the prompt as an argument or with --file, not both"}
-	}
-	b, err := io.ReadAll(a.stdin)
-	if err != nil {
-		return "", fmt.Errorf("standard input: %w", err)
-	}
-	return withoutLineBreak(b), nil
-}
-
-// withoutLineBreak drops the line break that an editor or echo puts at a text's end.
-func withoutLineBreak(b []byte) string {
-	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-}
-
-func (a *app) runText(ctx context.Context, m *model.Model, args []string, o *runOptions) error {
-	sampler := &runtime.Sampler{Temperature: float32(o.temperature), TopK: o.topK, TopP: float32(o.topP), MinP: float32(o.minP), Seed: o.seed}
-	if err := checkSampling(o); err != nil {
-		return err
-	}
-	tok, err := modelTokenizer(m)
-	if err != nil {
-		return err
-	}
-	text, err := a.prompt(args, o)
-	if err != nil {
-		return err
-	}
-	ids := tok.Encode(text, !o.noSpecial)
-	if len(ids) == 0 {
-		if len(m.Meta.LM.BOS) == 0 {
-			return &fault.Usage{What: "the prompt is empty"}
-		}
-		ids = []int32{int32(m.Meta.LM.BOS[0])}
-	}
-	lm, err := runtime.NewLM(m, runtime.Options{Threads: a.threads, Context: o.ctx})
-	if err != nil {
-		return err
-	}
-	defer lm.Close()
-	var all strings.Builder
-	g, err := lm.Generate(ctx, tok, ids, runtime.GenerateOptions{MaxTokens: o.maxTokens, Sampler: sampler, EOS: m.Meta.LM.EOS, Stop: o.stop},
-		func(s string) error {
-			if a.json {
-				all.WriteString(s)
-				return nil
-			}
-			_, err := io.WriteString(a.stdout, s)
-			return err
-		})
-	if err != nil {
-		return err
-	}
-	if !a.json {
-		a.print("")
-		return nil
-	}
-	a.printJSON("run", struct {
-		Text             string  `json:"text"`
-		Tokens           []int32 `json:"tokens"`
-		PromptTokens     int     `json:"prompt_tokens"`
-		GeneratedTokens  int     `json:"generated_tokens"`
-		FinishReason     string  `json:"finish_reason"`
-		PromptSeconds    float64 `json:"prompt_seconds"`
-		GenerateSeconds  float64 `json:"generate_seconds"`
-		PromptPerSecond  float64 `json:"prompt_tokens_per_second"`
-		DecodedPerSecond float64 `json:"tokens_per_second"`
-	}{all.String(), orEmpty(g.Tokens), g.PromptTokens, len(g.Tokens), g.Reason, g.Prompt.Seconds(), g.Decode.Seconds(),
-		float64(g.PromptTokens) / g.Prompt.Seconds(), float64(len(g.Tokens)) / max(g.Decode.Seconds(), 1e-9)})
-	return nil
-}
-
-func checkSampling(o *runOptions) error {
-	switch {
-	case o.temperature < 0:
-		return &fault.Usage{What: "--temperature must not be negative"}
-	case o.topK < 0:
-		return &fault.Usage{What: "--top-k must not be negative"}
-	case o.topP <= 0 || o.topP > 1:
-		return &fault.Usage{What: "--top-p must lie in (0, 1]"}
-	case o.minP < 0 || o.minP > 1:
-		return &fault.Usage{What: "--min-p must lie in [0, 1]"}
-	case o.maxTokens < 0:
-		return &fault.Usage{What: "--max-tokens must not be negative"}
-	}
-	return nil
-}
-
 // runTensors runs any graph: arrays in, arrays out.
 func (a *app) runTensors(ctx context.Context, m *model.Model, o *runOptions) error {
 	in, err := readInputs(m.Graph, o.inputs)
 	if err != nil {
 		return err
 	}
-	s, err := runtime.NewSession(m, runtime.Options{Threads: a.threads, Context: o.ctx})
+	s, err := runtime.NewSession(m, runtime.Options{Threads: a.threads, Context: o.text.ctx})
 	if err != nil {
 		return err
 	}
