@@ -22,8 +22,10 @@ type ImageConv struct {
 	act    Activation
 	planes bool // the source is [C][H][W]
 	copied bool // lines are copied
+	picked bool // the pixels that a pointwise convolution with strides reads are copied, and no others
 	merged bool // every pixel is a receptive field: lines follow each other like the pixels of one
 	width  int  // elements of a line as the kernels read it
+	step   int  // elements from one output's first pixel to the next one's
 	lines  int  // output lines of a band
 }
 
@@ -40,12 +42,17 @@ func NewImageConv(g *Window, c int, w Weights, bias []float32, act Activation, p
 	v := &ImageConv{g: *g, c: c, n: w.N, w: w, act: act, planes: planes, bias: make([]float32, Panels(w.N)*PanelRows)}
 	copy(v.bias, bias)
 	inside := g.PadTop == 0 && g.PadLeft == 0 && (g.OH-1)*g.StrideH+(g.KH-1)*g.DilationH < g.H && (g.OW-1)*g.StrideW+g.KW <= g.W
-	v.copied = planes || !inside
-	v.width = g.W * c
-	if v.copied {
+	pointwise := g.KH == 1 && g.KW == 1
+	v.picked = pointwise && (g.StrideH > 1 || g.StrideW > 1)
+	v.copied = planes || !inside || v.picked
+	v.width, v.step = g.W*c, g.StrideW*c
+	switch {
+	case v.picked:
+		v.width, v.step = g.OW*c, c
+	case v.copied:
 		v.width = ((g.OW-1)*g.StrideW + g.KW) * c
 	}
-	v.merged = !v.copied && g.KH == 1 && g.KW == 1 && g.StrideH == 1 && g.StrideW == 1 && g.OW == g.W
+	v.merged = !v.copied && pointwise && g.OW == g.W
 	v.lines = 1
 	for v.lines < g.OH && v.bandLines(v.lines+1)*v.width*4 <= imageBand {
 		v.lines++
@@ -55,6 +62,9 @@ func NewImageConv(g *Window, c int, w Weights, bias []float32, act Activation, p
 
 // bandLines is the number of input lines that n output lines read.
 func (v *ImageConv) bandLines(n int) int {
+	if v.picked {
+		return n
+	}
 	return (n-1)*v.g.StrideH + (v.g.KH-1)*v.g.DilationH + 1
 }
 
@@ -104,6 +114,10 @@ func (v *ImageConv) Run(dst, src, z []float32, lo, hi, p0, p1 int, scratch []byt
 			x, line = floatsOf(scratch), 0
 			v.fill(x, src, lo*g.StrideH-g.PadTop, v.bandLines(n))
 		}
+		if v.picked {
+			v.band(dst, z, x, 0, lo*g.OW, n*g.OW, 1, p0, p1)
+			continue
+		}
 		v.band(dst, z, x[line:], g.StrideH*v.width, lo*g.OW, g.OW, n, p0, p1)
 	}
 }
@@ -113,14 +127,13 @@ const convTilePixels = 12
 
 // band computes n lines of pixels pixels, the first of which is number at of the image; lines of x are ldy apart.
 func (v *ImageConv) band(dst, z, x []float32, ldy, at, pixels, n, p0, p1 int) {
-	g := &v.g
 	last := min(p1*PanelRows, v.n)
 	for p := p0; p < p1; p += 2 {
 		c := p * PanelRows
 		cols := min(last-c, stripCols)
 		for l := range n {
 			first := (at+l*pixels)*v.n + c
-			strip := convStrip{dst: dst[first:], x: x[l*ldy:], ldx: g.StrideW * v.c, pixels: pixels, panel: p, cols: cols}
+			strip := convStrip{dst: dst[first:], x: x[l*ldy:], ldx: v.step, pixels: pixels, panel: p, cols: cols}
 			if z != nil {
 				strip.z = z[first:]
 			}
@@ -227,6 +240,10 @@ func (v *ImageConv) strip(s *convStrip) {
 // fill copies n lines of the source from line y on, which may lie outside, with their padding.
 func (v *ImageConv) fill(dst, src []float32, y, n int) {
 	g := &v.g
+	if v.picked {
+		v.pick(dst, src, y, n)
+		return
+	}
 	columns := v.width / v.c
 	lo := min(max(g.PadLeft, 0), columns)
 	hi := min(max(g.W+g.PadLeft, lo), columns)
@@ -244,6 +261,26 @@ func (v *ImageConv) fill(dst, src []float32, y, n int) {
 			continue
 		}
 		copy(line[lo*v.c:hi*v.c], src[((y+i)*g.W+first)*v.c:])
+	}
+}
+
+// pick copies every StrideW-th pixel of every StrideH-th line from line y on.
+func (v *ImageConv) pick(dst, src []float32, y, n int) {
+	g := &v.g
+	for i := range n {
+		sy := y + i*g.StrideH
+		for x := range g.OW {
+			pixel := dst[(i*g.OW+x)*v.c : (i*g.OW+x+1)*v.c]
+			sx := x*g.StrideW - g.PadLeft
+			switch {
+			case sy < 0 || sy >= g.H || sx < 0 || sx >= g.W:
+				clear(pixel)
+			case v.planes:
+				v.interleave(pixel, src[sy*g.W+sx:])
+			default:
+				copy(pixel, src[(sy*g.W+sx)*v.c:])
+			}
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func convCases() []convCase {
 		{window(16, 20, 3, 3, 2, 1, 1), 3, 24, true, relu, false}, {window(23, 21, 7, 7, 2, 1, 3), 3, 64, true, swish, false},
 		{window(9, 8, 5, 5, 1, 1, 2), 1, 1, true, leaky, false}, {window(6, 6, 2, 2, 1, 1, 0), 4, 17, true, relu, false},
 		{window(6, 7, 3, 3, 1, 1, 0), 8, 31, false, relu, false}, {window(1, 1, 3, 3, 1, 1, 1), 8, 8, false, relu, false},
-		{window(3, 900, 3, 3, 1, 1, 1), 64, 20, false, relu, false}, {asym, 6, 40, false, relu, true}, {cropped, 5, 16, false, clip, false},
+		{window(3, 900, 3, 3, 1, 1, 1), 64, 20, false, relu, false}, {window(9, 11, 1, 1, 3, 1, 1), 3, 35, true, relu, true}, {window(9, 10, 1, 1, 2, 1, 2), 12, 16, false, swish, true}, {asym, 6, 40, false, relu, true}, {cropped, 5, 16, false, clip, false},
 		{window(300, 3, 1, 1, 1, 1, 0), 700, 3, false, Activation{Kind: ActLeakyRelu, Alpha: 2}, false},
 	}
 }
@@ -123,9 +123,12 @@ func benchImageConv(b *testing.B, g Window, c, n int) {
 	}
 }
 
-func BenchmarkImageConv3(b *testing.B)    { benchImageConv(b, window(224, 224, 3, 3, 2, 1, 1), 3, 24) }
-func BenchmarkImageConv16(b *testing.B)   { benchImageConv(b, window(32, 32, 3, 3, 1, 1, 1), 16, 16) }
-func BenchmarkImageConv64(b *testing.B)   { benchImageConv(b, window(56, 56, 3, 3, 1, 1, 1), 64, 64) }
-func BenchmarkImageConv512(b *testing.B)  { benchImageConv(b, window(7, 7, 3, 3, 1, 1, 1), 512, 512) }
+func BenchmarkImageConv3(b *testing.B)   { benchImageConv(b, window(224, 224, 3, 3, 2, 1, 1), 3, 24) }
+func BenchmarkImageConv16(b *testing.B)  { benchImageConv(b, window(32, 32, 3, 3, 1, 1, 1), 16, 16) }
+func BenchmarkImageConv64(b *testing.B)  { benchImageConv(b, window(56, 56, 3, 3, 1, 1, 1), 64, 64) }
+func BenchmarkImageConv512(b *testing.B) { benchImageConv(b, window(7, 7, 3, 3, 1, 1, 1), 512, 512) }
+func BenchmarkImageConv1x1x2(b *testing.B) {
+	benchImageConv(b, window(14, 14, 1, 1, 2, 1, 0), 1024, 2048)
+}
 func BenchmarkImageConv1x1(b *testing.B)  { benchImageConv(b, window(28, 28, 1, 1, 1, 1, 0), 128, 256) }
 func BenchmarkImageConv1x1s(b *testing.B) { benchImageConv(b, window(14, 14, 1, 1, 1, 1, 0), 384, 384) }

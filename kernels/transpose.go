@@ -12,6 +12,10 @@ func Transpose(dst []float32, ldd int, src []float32, lds, rows, cols int) {
 	if ldd < rows && cols > 1 || lds < cols && rows > 1 || len(dst) < (cols-1)*ldd+rows || len(src) < (rows-1)*lds+cols {
 		panic("kernels: Transpose: dst or src is too short")
 	}
+	if rows == 2 && ldd == 2 {
+		interleave(dst, src[:cols], src[lds:lds+cols])
+		return
+	}
 	r, c := transposeSIMD(dst, ldd, src, lds, rows, cols)
 	if c < cols {
 		transposeGeneric(dst[c*ldd:], ldd, src[c:], lds, rows, cols-c)
@@ -49,5 +53,13 @@ func transposeGeneric(dst []float32, ldd int, src []float32, lds, rows, cols int
 				dst[c*ldd+r] = src[r*lds+c]
 			}
 		}
+	}
+}
+
+// interleave is dst[2i], dst[2i+1] = a[i], b[i].
+func interleave(dst, a, b []float32) {
+	for i := interleaveSIMD(dst, a, b); i < len(a); i++ {
+		d := (*[2]float32)(dst[2*i:])
+		d[0], d[1] = a[i], b[i]
 	}
 }

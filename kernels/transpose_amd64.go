@@ -2,6 +2,21 @@
 
 package kernels
 
+// interleaveAVX is dst[2i], dst[2i+1] = a[i], b[i] for i < n, a positive multiple of 8.
+//
+//go:noescape
+func interleaveAVX(dst, a, b *float32, n int)
+
+// interleaveSIMD does the first elements and returns how many.
+func interleaveSIMD(dst, a, b []float32) int {
+	n := len(a) &^ 7
+	if n == 0 || !useAVX2 && !useAVX512 {
+		return 0
+	}
+	interleaveAVX(&dst[0], &a[0], &b[0], n)
+	return n
+}
+
 // transposeSIMD does the first r rows of the first c columns, both multiples of 8.
 func transposeSIMD(dst []float32, ldd int, src []float32, lds, rows, cols int) (r, c int) {
 	if rows < 8 || cols < 8 || !useAVX2 && !useAVX512 {

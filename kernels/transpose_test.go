@@ -3,9 +3,9 @@ package kernels
 import "testing"
 
 func TestTranspose(t *testing.T) {
-	for _, rows := range []int{0, 1, 3, 4, 7, 8, 9, 16, 31, 64} {
+	for _, rows := range []int{0, 1, 2, 3, 4, 7, 8, 9, 16, 31, 64} {
 		for _, cols := range []int{0, 1, 4, 5, 8, 15, 16, 17, 24, 33, 64} {
-			lds, ldd := cols+3, rows+5
+			lds, ldd := cols+3, rows+5*(rows&1)
 			src, dst := make([]float32, max(rows-1, 0)*lds+cols), make([]float32, max(cols-1, 0)*ldd+rows)
 			for i := range src {
 				src[i] = float32(i + 1)

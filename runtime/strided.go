@@ -4,6 +4,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -16,7 +17,8 @@ type strided struct {
 	srcAt    int   // offset of the first element
 	dstAt    int
 	blocked  bool // the inner loop does two axes: a matrix transpose
-	bands    int  // of tile rows that such a matrix has, else 1
+	band     int  // rows of such a matrix that are done together
+	bands    int  // of them that a matrix has, else 1
 	units    int  // bands of all matrices, or rows: what the pool shares out
 }
 
@@ -56,7 +58,8 @@ func newStrided(size int, dims, src, dst []int, srcAt, dstAt int) *strided {
 	outer := n - 1
 	if c.blocked {
 		outer = n - 2
-		c.bands = (c.dims[n-2] + tile - 1) / tile
+		c.band = max(tile, tile*tile/c.dims[n-1]/tile*tile)
+		c.bands = (c.dims[n-2] + c.band - 1) / c.band
 	}
 	c.units = product(c.dims[:outer]) * c.bands
 	return c
@@ -73,7 +76,7 @@ func (c *strided) moveAxis(from, to int) {
 func (b *Bind) bindStrided(c *strided, out, in *tensor.Tensor) func() {
 	cost := c.dims[len(c.dims)-1] * c.size / 16
 	if c.blocked {
-		cost = c.dims[len(c.dims)-1] * tile
+		cost = c.dims[len(c.dims)-1] * c.band
 	}
 	return b.split(c.units, 1, max(1, cost), func(_, lo, hi int) { c.copyUnits(out.Data, in.Data, lo, hi) })
 }
@@ -85,13 +88,13 @@ func (c *strided) copyUnits(dst, src []byte, lo, hi int) {
 	}
 	switch c.size {
 	case 1:
-		copyUnits(c, dst, src, lo, hi)
+		copyUnits(c, dst, src, lo, hi, transposeBand)
 	case 2:
-		copyUnits(c, as[uint16](dst), as[uint16](src), lo, hi)
+		copyUnits(c, as[uint16](dst), as[uint16](src), lo, hi, transposeBand)
 	case 4:
-		copyUnits(c, as[uint32](dst), as[uint32](src), lo, hi)
+		copyUnits(c, viewF32(dst), viewF32(src), lo, hi, transposeBandF32)
 	default:
-		copyUnits(c, as[uint64](dst), as[uint64](src), lo, hi)
+		copyUnits(c, as[uint64](dst), as[uint64](src), lo, hi, transposeBand)
 	}
 }
 
@@ -101,7 +104,10 @@ func as[T uint16 | uint32 | uint64](b []byte) []T {
 	return tensor.View[T](&t)
 }
 
-func copyUnits[T uint8 | uint16 | uint32 | uint64](c *strided, dst, src []T, lo, hi int) {
+// bandCopy copies rows [r0, r1) of a matrix; see transposeBand.
+type bandCopy[T any] func(dst, src []T, d, s, r0, r1, cols, dstep, sstep int)
+
+func copyUnits[T uint8 | uint16 | float32 | uint64](c *strided, dst, src []T, lo, hi int, matrix bandCopy[T]) {
 	n := len(c.dims)
 	outer := n - 1
 	if c.blocked {
@@ -118,8 +124,8 @@ func copyUnits[T uint8 | uint16 | uint32 | uint64](c *strided, dst, src []T, lo,
 	for u := lo; u < hi; u++ {
 		if c.blocked {
 			band := u % c.bands
-			r0 := band * tile
-			transposeBand(dst, src, d, s, r0, min(r0+tile, c.dims[n-2]), c.dims[n-1], c.dst[n-2], c.src[n-1])
+			r0 := band * c.band
+			matrix(dst, src, d, s, r0, min(r0+c.band, c.dims[n-2]), c.dims[n-1], c.dst[n-2], c.src[n-1])
 			if band < c.bands-1 {
 				continue
 			}
@@ -140,7 +146,7 @@ func copyUnits[T uint8 | uint16 | uint32 | uint64](c *strided, dst, src []T, lo,
 	}
 }
 
-func copyRow[T uint8 | uint16 | uint32 | uint64](dst, src []T, d, s, n, dstep, sstep int) {
+func copyRow[T uint8 | uint16 | float32 | uint64](dst, src []T, d, s, n, dstep, sstep int) {
 	switch {
 	case dstep == 1 && sstep == 1:
 		if n <= 4 {
@@ -174,7 +180,7 @@ const tile = 16
 
 // transposeBand copies rows [r0, r1) of a matrix whose source is contiguous along rows and whose
 // destination is contiguous along cols.
-func transposeBand[T uint8 | uint16 | uint32 | uint64](dst, src []T, d, s, r0, r1, cols, dstep, sstep int) {
+func transposeBand[T uint8 | uint16 | float32 | uint64](dst, src []T, d, s, r0, r1, cols, dstep, sstep int) {
 	for c0 := 0; c0 < cols; c0 += tile {
 		c1 := min(c0+tile, cols)
 		for r := r0; r < r1; r++ {
@@ -186,6 +192,15 @@ func transposeBand[T uint8 | uint16 | uint32 | uint64](dst, src []T, d, s, r0, r
 			}
 		}
 	}
+}
+
+// transposeBandF32 is transposeBand for elements of four bytes: what they mean does not matter to a copy.
+func transposeBandF32(dst, src []float32, d, s, r0, r1, cols, dstep, sstep int) {
+	if dstep < cols || sstep < r1-r0 {
+		transposeBand(dst, src, d, s, r0, r1, cols, dstep, sstep)
+		return
+	}
+	kernels.Transpose(dst[d+r0*dstep:], dstep, src[s+r0:], sstep, cols, r1-r0)
 }
 
 // setFrom fills dst with the element of size bytes at value.
