@@ -162,7 +162,7 @@ func gemmCase(n int) kernelCase {
 	return kernelCase{kernel: "Gemm", kind: "gemm", format: "F32", m: n, n: n, k: n, set: 4 * n * n, splits: true, macs: true, peak: "f32",
 		start: func(_ *kernels.Pool, cols int) func() {
 			a, b, dst := normal(n*n), normal(n*n), make([]float32, n*n)
-			scratch := make([]byte, kernels.GemmScratchBytes(cols, n))
+			scratch := make([]byte, kernels.GemmPackBytes(n, cols, n))
 			return func() { kernels.Gemm(dst, n, a, n, b, n, false, n, cols, n, scratch) }
 		}}
 }

@@ -1,7 +1,5 @@
 package kernels
 
-import "unsafe"
-
 // Float products, after the usual plan for caches (Goto and van de Geijn, "Anatomy of High-Performance
 // Matrix Multiplication"): a block of gemmDepth weights of two panels stays in the near caches while
 // gemmRows rows of x, packed, pass by.
@@ -132,14 +130,28 @@ func panelBlocks(w *Weights, p, end, k, depth int, scratch []float32) (b0, b1 []
 // GemmScratchBytes returns the bytes of scratch that Gemm needs for products of n columns and depth k.
 func GemmScratchBytes(n, k int) int { return stripBytes(k) }
 
+// GemmPackBytes returns the bytes of scratch with which Gemm packs the rows of a too, where that pays: large products are
+// faster then.
+func GemmPackBytes(m, n, k int) int {
+	if !packsRows(m, n) {
+		return stripBytes(k)
+	}
+	return stripBytes(k) + packedRows(m)*4
+}
+
 // Gemm computes, on the calling goroutine, for i in [0, m) and j in [0, n)
 //
 //	dst[i*ldd+j] = sum_k a[i*lda+k] b[k*ldb+j]        (transB false)
 //	dst[i*ldd+j] = sum_k a[i*lda+k] b[j*ldb+k]        (transB true)
 //
-// dst must not overlap a or b.
+// dst must not overlap a or b. scratch has at least GemmScratchBytes(n, k) bytes; more of them do not change the result.
 func Gemm(dst []float32, ldd int, a []float32, lda int, b []float32, ldb int, transB bool, m, n, k int, scratch []byte) {
 	gemm(dst, ldd, a, lda, b, ldb, transB, m, n, k, scratch, false)
+}
+
+// GemmAdd is Gemm that adds to dst: every sum starts from what dst holds.
+func GemmAdd(dst []float32, ldd int, a []float32, lda int, b []float32, ldb int, transB bool, m, n, k int, scratch []byte) {
+	gemm(dst, ldd, a, lda, b, ldb, transB, m, n, k, scratch, true)
 }
 
 // gemm is Gemm; with accumulate it adds to dst.
@@ -163,17 +175,22 @@ func gemm(dst []float32, ldd int, a []float32, lda int, b []float32, ldb int, tr
 	if len(scratch) < GemmScratchBytes(n, k) {
 		panic("kernels: Gemm: scratch is too short")
 	}
-	block := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(scratch))), stripBytes(k)/4)
+	block := floatsOf(scratch[:stripBytes(k)])
+	var packed []float32
+	if packsRows(m, n) && len(scratch) >= GemmPackBytes(m, n, k) {
+		packed = floatsOf(scratch[stripBytes(k):])
+	}
 	for i := 0; i < m; i += gemmRows {
 		rows := min(gemmRows, m-i)
 		for l := 0; l < k; l += gemmDepth {
 			depth := min(gemmDepth, k-l)
+			x, ldx := packRows(packed, a[i*lda+l:], lda, rows, depth)
 			for j := 0; j < n; j += stripCols {
 				cols := min(stripCols, n-j)
-				d, x, acc := dst[i*ldd+j:], a[i*lda+l:], accumulate || l > 0
+				d, acc := dst[i*ldd+j:], accumulate || l > 0
 				// Few rows read b where it lies; packing pays when it is read again.
 				if !transB && rows <= directRows && cols == stripCols {
-					gemmStrip(d, ldd, x, lda, rows, b[l*ldb+j:], b[l*ldb+j+PanelRows:], ldb, cols, depth, acc)
+					gemmStrip(d, ldd, x, ldx, rows, b[l*ldb+j:], b[l*ldb+j+PanelRows:], ldb, cols, depth, acc)
 					continue
 				}
 				if transB {
@@ -181,7 +198,7 @@ func gemm(dst []float32, ldd int, a []float32, lda int, b []float32, ldb int, tr
 				} else {
 					packStrip(block, b[l*ldb+j:], ldb, cols, depth)
 				}
-				gemmStrip(d, ldd, x, lda, rows, block, block[PanelRows:], stripCols, cols, depth, acc)
+				gemmStrip(d, ldd, x, ldx, rows, block, block[PanelRows:], stripCols, cols, depth, acc)
 			}
 		}
 	}

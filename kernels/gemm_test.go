@@ -48,7 +48,11 @@ func TestGemm(t *testing.T) {
 				}
 				a, b := randomF32(r, s.m*lda), randomF32(r, brows*ldb)
 				dst := randomF32(r, (s.m-1)*ldd+s.n)
-				scratch := newGuarded(GemmScratchBytes(s.n, s.k), uint8(7))
+				size := GemmScratchBytes(s.n, s.k)
+				if pad%2 == 1 {
+					size = GemmPackBytes(s.m, s.n, s.k)
+				}
+				scratch := newGuarded(size, uint8(7))
 				before := append([]float32(nil), dst.V...)
 				Gemm(dst.V, ldd, a.V, lda, b.V, ldb, trans, s.m, s.n, s.k, scratch.V)
 				name := fmt.Sprintf("%v trans %v", s, trans)
