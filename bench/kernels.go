@@ -107,7 +107,14 @@ func MeasureKernels(ctx context.Context, o KernelOptions) (*KernelReport, error)
 		if o.Progress != nil {
 			o.Progress(int64(i), int64(turns*len(runs)))
 		}
-		if err := m.time(&runs[i%len(runs)], o.Budget/turns); err != nil {
+		r, budget := &runs[i%len(runs)], o.Budget/turns
+		if r.ISA == "generic" {
+			if i >= len(runs) {
+				continue
+			}
+			budget = o.Budget / 2
+		}
+		if err := m.time(r, budget); err != nil {
 			return nil, err
 		}
 	}
@@ -157,8 +164,9 @@ func (m *machine) runs(o *KernelOptions, selected string) []kernelRun {
 }
 
 const (
-	// turns is the number of times that all kernels are timed, one after another: what else runs comes and goes by the second.
-	turns = 2
+	// turns is the number of times that all kernels are timed, one after another: what else runs comes and goes by the second. The
+	// generic ones take part in the first turn only.
+	turns = 5
 	// slowCall is the time that one call of a kernel may take; slower ones get fewer outputs. Nobody waits for more of
 	// the generic implementation than it takes to see that it is slow.
 	slowCall        = 150 * time.Millisecond

@@ -35,6 +35,8 @@ const (
 	// rowLen is the length of the rows of vector functions: that of the hidden state of a small language model, and three of
 	// them fit the first cache of every processor of interest.
 	rowLen = 2048
+	// cachedOutputs x cachedTerms weights of the quantized formats fit the second cache.
+	cachedOutputs, cachedTerms = 512, 1024
 	// fewRows is the most rows whose figure is how fast weights are read: what speculative decoding asks for.
 	fewRows = 4
 )
@@ -65,7 +67,7 @@ func (m *machine) cases() []kernelCase {
 
 func (m *machine) matMulCases(kind kernels.Kind) []kernelCase {
 	return []kernelCase{m.matMul(kind, 512, side, side), m.matMul(kind, 64, side, side), m.matMul(kind, 1, side, side),
-		m.gemvMemory(kind, 1), m.gemvMemory(kind, fewRows)}
+		m.matMul(kind, 1, cachedOutputs, cachedTerms), m.gemvMemory(kind, 1), m.gemvMemory(kind, fewRows)}
 }
 
 // weightBytes is the size of a matrix of whole panels.
