@@ -83,7 +83,7 @@ func (a *app) embed(ctx context.Context, m *model.Model, texts []string, o *embe
 		return err
 	}
 	defer e.Close()
-	next := a.embedSource(texts, o)
+	next := a.textSource(texts, o.jsonl)
 	var all []embedded
 	out := bufio.NewWriter(a.stdout)
 	for {
@@ -146,35 +146,35 @@ func embedPrompt(m *model.Model, name string) (string, error) {
 	return "", &fault.Usage{What: fmt.Sprintf("--prompt %s: the model's prompts are %s", name, strings.Join(known, ", "))}
 }
 
-// embedText is a text to embed.
-type embedText struct {
+// sourceText is a text to encode.
+type sourceText struct {
 	ID   json.RawMessage
 	Text *string
 }
 
-// embedSource returns what gives the next texts, none at the end.
-func (a *app) embedSource(texts []string, o *embedOptions) func() ([]embedText, error) {
+// textSource returns what gives the next texts, none at the end: the arguments, or the lines of standard input.
+func (a *app) textSource(texts []string, jsonl bool) func() ([]sourceText, error) {
 	if len(texts) > 0 {
-		return func() ([]embedText, error) {
-			var part []embedText
+		return func() ([]sourceText, error) {
+			var part []sourceText
 			for len(texts) > 0 && len(part) < embedTexts {
-				part, texts = append(part, embedText{Text: &texts[0]}), texts[1:]
+				part, texts = append(part, sourceText{Text: &texts[0]}), texts[1:]
 			}
 			return part, nil
 		}
 	}
 	in := bufio.NewReader(a.stdin)
-	read := func(_ int) (embedText, error) {
+	read := func(_ int) (sourceText, error) {
 		line, err := in.ReadString('\n')
 		if err != nil && (line == "" || !errors.Is(err, io.EOF)) {
-			return embedText{}, err
+			return sourceText{}, err
 		}
 		line = withoutLineBreak([]byte(line))
-		return embedText{Text: &line}, nil
+		return sourceText{Text: &line}, nil
 	}
-	if o.jsonl {
+	if jsonl {
 		dec := json.NewDecoder(in)
-		read = func(n int) (t embedText, err error) {
+		read = func(n int) (t sourceText, err error) {
 			if err = dec.Decode(&t); errors.Is(err, io.EOF) {
 				return t, err
 			}
@@ -189,7 +189,7 @@ func (a *app) embedSource(texts []string, o *embedOptions) func() ([]embedText, 
 		}
 	}
 	n := 0
-	return func() (part []embedText, err error) {
+	return func() (part []sourceText, err error) {
 		for len(part) < embedTexts {
 			n++
 			t, err := read(n)
@@ -205,7 +205,7 @@ func (a *app) embedSource(texts []string, o *embedOptions) func() ([]embedText, 
 	}
 }
 
-func embedPart(ctx context.Context, e *runtime.TextEncoder, prompt string, part []embedText) ([]embedded, error) {
+func embedPart(ctx context.Context, e *runtime.TextEncoder, prompt string, part []sourceText) ([]embedded, error) {
 	texts := make([]string, len(part))
 	for i, t := range part {
 		texts[i] = prompt + *t.Text

@@ -40,6 +40,8 @@ func (a *app) runCommand() *cobra.Command {
   dsk run chat.dsk --chat "Why is the sky blue?" --system "Answer in one sentence."
   dsk run chat.dsk -i
   dsk run lm.dsk "A person:" --json-schema person.json
+  dsk run flan-t5.dsk "Translate to German: a red bicycle"
+  dsk run sentiment.dsk "What a good day" "What a bad day"
   dsk run cnn.dsk photo.jpg other.png
   dsk run detector.dsk photo.jpg --annotate boxes.png
   dsk run graph.dsk --input x=x.npy --output-dir out
@@ -79,8 +81,14 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 	switch {
 	case o.annotate != "" && (len(o.inputs) > 0 || m.Meta.Task == model.TaskLM):
 		return &fault.Usage{What: "--annotate is for models that are run on images"}
+	case m.Meta.Task == model.TaskSeq2Seq:
+		return fault.InFile(a.runSeq2Seq(ctx, m, args, o), path)
 	case len(o.inputs) > 0:
 		return fault.InFile(a.runTensors(ctx, m, o), path)
+	case m.Meta.Task == model.TaskTextClassify:
+		return fault.InFile(a.runTextClasses(ctx, m, args, o.top), path)
+	case m.Meta.Task == model.TaskEmbed:
+		return &fault.Usage{What: fmt.Sprintf("%s makes vectors of texts: use dsk embed, or --input NAME=FILE.npy", path)}
 	case m.Meta.Task == model.TaskLM:
 		return fault.InFile(a.runText(ctx, m, args, &o.text, &o.chat), path)
 	case len(args) == 0:
