@@ -32,8 +32,8 @@ type Attention struct {
 }
 
 const (
-	attentionKeys = 256 // keys of a block
-	attentionRows = 48  // query rows of a block: its scores fill 48 KiB
+	attentionKeys = 512 // keys of a block
+	attentionRows = 24  // query rows of a block: its scores fill 48 KiB
 )
 
 // AttentionMask is an additive mask: the row for head h and query t starts at

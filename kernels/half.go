@@ -51,11 +51,11 @@ func ExpandBF16(dst []float32, src []uint16) {
 }
 
 // NarrowF16 converts src to binary16, to nearest even: len(src) elements of dst. It makes
-// files, so it has one form only.
+// files: all its forms give the same bits, those of a NaN's upper half too.
 func NarrowF16(dst []uint16, src []float32) {
 	dst = dst[:len(src)]
-	for i, f := range src {
-		dst[i] = F32ToF16(f)
+	for i := narrowF16SIMD(dst, src); i < len(src); i++ {
+		dst[i] = F32ToF16(src[i])
 	}
 }
 

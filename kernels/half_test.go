@@ -76,3 +76,36 @@ func TestNarrowHalf(t *testing.T) {
 		t.Errorf("NaN as BF16 = %v", f)
 	}
 }
+
+// TestNarrowF16 holds the vector forms to the scalar one, bit for bit: around every binary16 number and every point halfway
+// between two, at the ends of the range and for NaN.
+func TestNarrowF16(t *testing.T) {
+	var src []float32
+	for h := range 1 << 16 {
+		for _, d := range []int32{-1, 0, 1} {
+			for _, half := range []int32{0, 0x1000} {
+				u := int32(math.Float32bits(F16ToF32(uint16(h)))) + half + d
+				src = append(src, math.Float32frombits(uint32(u)))
+			}
+		}
+	}
+	for e := range 1 << 9 {
+		for _, m := range []uint32{0, 1, 0x3fffff, 0x400000, 0x7fffff} {
+			src = append(src, math.Float32frombits(uint32(e)<<23|m))
+		}
+	}
+	forEachImplementation(t, func(t *testing.T) {
+		dst := make([]uint16, len(src))
+		NarrowF16(dst, src)
+		for i, f := range src {
+			if want := F32ToF16(f); dst[i] != want {
+				t.Fatalf("%#08x becomes %#04x, want %#04x", math.Float32bits(f), dst[i], want)
+			}
+		}
+		for n := range 40 {
+			g := newGuarded(n, uint16(0x1234))
+			NarrowF16(g.V, src[1000:1000+n])
+			g.check(t, "NarrowF16")
+		}
+	})
+}

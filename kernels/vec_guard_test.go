@@ -39,6 +39,7 @@ func TestFloatsStayInside(t *testing.T) {
 					SoftmaxRow(dst, a)
 					Dot(a, b)
 					RopeRow(floats(2*n, front), floats(2*n, front), a, b, false)
+					RopeRow(floats(2*n, front), floats(2*n, front), a, b, true)
 					half := halvesOf(fenced(t, 2*n, front))
 					ExpandF16(dst, half)
 					ExpandBF16(dst, half)

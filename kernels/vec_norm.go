@@ -82,8 +82,8 @@ func RopeRow(dst, x, cos, sin []float32, interleaved bool) {
 	}
 	copy(dst[2*half:], x[2*half:])
 	if interleaved {
-		for i, c := range cos {
-			a, b, s := x[2*i], x[2*i+1], sin[i]
+		for i := ropePairsSIMD(dst, x, cos, sin); i < half; i++ {
+			a, b, c, s := x[2*i], x[2*i+1], cos[i], sin[i]
 			dst[2*i] = float32(a*c) - float32(b*s)
 			dst[2*i+1] = float32(a*s) + float32(b*c)
 		}

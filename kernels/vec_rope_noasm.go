@@ -1,0 +1,5 @@
+//go:build !amd64 || purego
+
+package kernels
+
+func ropePairsSIMD(dst, x, cos, sin []float32) int { return 0 }
