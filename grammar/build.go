@@ -84,7 +84,7 @@ func (b *builder) alternative(r symbol, list []symbol) {
 // flatten appends the symbols that an expression stands for.
 func (b *builder) flatten(list []symbol, e expr) []symbol {
 	if b.depth++; b.depth > maxDepth {
-		b.err = fault.Formatf("grammar", "nested more than %d deep", maxDepth)
+		b.err = invalid("nested more than %d deep", maxDepth)
 	}
 	defer func() { b.depth-- }()
 	if b.err != nil {

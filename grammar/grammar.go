@@ -55,6 +55,13 @@ type Grammar struct {
 	rest     []int32  // of each place in symbols: the shortest length from there to the end of its sequence
 }
 
+// invalid is an error about a grammar as a whole.
+func invalid(format string, args ...any) error {
+	e := fault.Formatf("grammar", format, args...)
+	e.Next = "correct the grammar"
+	return e
+}
+
 // finish checks the rules and computes what a Matcher needs.
 func (g *Grammar) finish() (*Grammar, error) {
 	if err := g.checkRecursion(); err != nil {
@@ -62,7 +69,7 @@ func (g *Grammar) finish() (*Grammar, error) {
 	}
 	g.findShortest()
 	if g.length[g.root] >= never {
-		return nil, fault.Formatf("grammar", "no text of less than %d bytes matches the rule %q: it needs a way to end", never, g.names[g.root])
+		return nil, invalid("no text of less than %d bytes matches the rule %q: it needs a way to end", never, g.names[g.root])
 	}
 	return g, nil
 }

@@ -23,7 +23,7 @@ const maxSource = 1 << 22
 // line ends within a group or the next one begins with "|". The error is a *fault.Format with line and column.
 func Parse(text string) (*Grammar, error) {
 	if len(text) > maxSource || !utf8.ValidString(text) {
-		return nil, fault.Formatf("grammar", "it must be UTF-8 of less than %d bytes", maxSource)
+		return nil, invalid("it must be UTF-8 of less than %d bytes", maxSource)
 	}
 	p := &parser{text: strings.ReplaceAll(text, "\r\n", "\n"), b: newBuilder()}
 	for p.blank(true); p.err == nil && p.pos < len(p.text); p.blank(true) {
@@ -44,7 +44,7 @@ func (b *builder) finish(root string) (*Grammar, error) {
 		return nil, b.err
 	}
 	if r, ok := b.byName[root]; !ok || len(b.g.rules[r]) == 0 {
-		return nil, fault.Formatf("grammar", "there is no rule %q, which is the whole output", root)
+		return nil, invalid("there is no rule %q, which is the whole output", root)
 	}
 	var missing []string
 	for name, r := range b.byName {
@@ -54,7 +54,7 @@ func (b *builder) finish(root string) (*Grammar, error) {
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		return nil, fault.Formatf("grammar", "rules are used but not defined: %s", strings.Join(missing, ", "))
+		return nil, invalid("rules are used but not defined: %s", strings.Join(missing, ", "))
 	}
 	b.g.root = int32(b.byName[root])
 	return b.g.finish()
