@@ -45,8 +45,9 @@ const (
 	// tileRows (of the architecture) x tileCols is the most that a kernel computes in one go; a tile in
 	// scratch catches the columns that dst does not have.
 	tileCols = 2 * PanelRows
-	// serialWork is the number of multiplications below which waking workers costs more than it saves.
-	serialWork = 1 << 15
+	// serialWork is the number of multiplications below which a second thread costs more than it saves: they
+	// take one about 3 microseconds, and to hand a part over and back takes about one.
+	serialWork = 1 << 18
 	// quantizeWork is the number of activations from which on they are quantized in parallel.
 	quantizeWork = 1 << 14
 )
