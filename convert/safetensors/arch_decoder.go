@@ -37,12 +37,37 @@ func (d *decoder) build(b *builder) int {
 		return 0
 	}
 	d.rebase(b, d.embedding+".weight")
+	if b.sentence != nil {
+		return d.buildSentence(b)
+	}
 	b.lmInputs()
 	hidden := d.embed(b)
 	if d.prepare != nil {
 		d.prepare()
 	}
 	d.addHead(b, d.addLayers(b, hidden))
+	return d.context
+}
+
+// buildSentence adds a language model as an encoder of texts, without caches and without a head: what modules.json beside the checkpoint
+// asks for. It takes input_ids and attention_mask; tokens see those before them, so padding behind a text needs no mask.
+func (d *decoder) buildSentence(b *builder) int {
+	if d.prepare != nil || d.attend != nil || b.config.flag("use_bidirectional_attention", false) {
+		b.config.unsupported("vectors of texts by this kind of attention", "convert it without modules.json as a language model")
+		return 0
+	}
+	d.attend = b.uncached
+	b.input(inputIDs, tensor.I64, dimBatch, dimSeq)
+	b.input(attentionMask, tensor.I64, dimBatch, dimSeq)
+	b.positionsInOrder("")
+	b.onnx("Identity", kvLen, nil, seqLen)
+	hidden := d.addLayers(b, d.embed(b))
+	if d.finalNorm != "" {
+		hidden = b.norm("final_norm", hidden, d.base+d.finalNorm, d.width, d.norm)
+	}
+	b.outputAs(lastHiddenState, hidden, dimBatch, dimSeq, model.Known(d.width))
+	delete(b.weights.unused, d.head+".weight")
+	b.addSentence(hidden, d.width)
 	return d.context
 }
 
