@@ -2,10 +2,14 @@ package runtime_test
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,5 +155,62 @@ func TestTextEncoder(t *testing.T) {
 	}
 	if _, err := runtime.NewTextEncoder(gutenberg(t), tok, "logits", runtime.Options{}); err == nil {
 		t.Error("a language model is no error")
+	}
+}
+
+// TestVectorsOfLanguageModel: the last token's vector times the head, as a Dense module, is the language model's logits.
+func TestVectorsOfLanguageModel(t *testing.T) {
+	const source, head = "../testdata/models/gutenberg-1M", "model.embed_tokens.weight" // the head is tied
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(filepath.Join(source, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, _, err := safetensors.ReadHeader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := entries[slices.IndexFunc(entries, func(e safetensors.Entry) bool { return e.Name == head })]
+	write := func(name string, data []byte) {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	header := fmt.Appendf(nil, `{"linear.weight":{"dtype":"BF16","shape":[%d,%d],"data_offsets":[0,%d]}}`, e.Shape[0], e.Shape[1], e.Bytes)
+	write("2_Dense/model.safetensors", slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header, file[e.Offset:e.Offset+e.Bytes]))
+	write("2_Dense/config.json", fmt.Appendf(nil, `{"in_features":%d,"out_features":%d,"bias":false,"activation_function":"torch.nn.modules.linear.Identity"}`, e.Shape[1], e.Shape[0]))
+	write("1_Pooling/config.json", []byte(`{"pooling_mode":"lasttoken"}`))
+	write("modules.json", []byte(`[{"path":"","type":"Transformer"},{"path":"1_Pooling","type":"Pooling"},{"path":"2_Dense","type":"Dense"}]`))
+	m, rep, err := safetensors.Import(context.Background(), dir, safetensors.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rep.Close()
+	tok, err := tokenizer.Parse(m.Assets[model.AssetTokenizer])
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc, err := runtime.NewTextEncoder(m, tok, runtime.OutputEmbedding, runtime.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	const text = "Produced by Richard Tonsing and the Online Dist"
+	got, err := enc.Encode(context.Background(), []string{text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := newLM(t, gutenberg(t), 2).Next(context.Background(), tok.Encode(text, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range want {
+		if v := got[0].Values[i]; math.Abs(float64(v-w)) > 1e-4 {
+			t.Fatalf("logit %d is %g, want %g", i, v, w)
+		}
 	}
 }
