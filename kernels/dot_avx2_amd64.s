@@ -29,12 +29,16 @@ group:
 	VZEROUPPER
 	RET
 
-#define EXPANDSETUP \
+#define EXPANDSETUP(bytes) \
 	PANELSETUP \
 	VPBROADCASTD panelLUT_shift(R11), Y12 \
 	MOVQ gemvArgs_levels(AX), DI \
 	LEAQ const_ScalesOffset(SI), R11 \
-	LEAQ (SI)(R9*1), R12
+	LEAQ (SI)(R9*1), R12 \
+	IMUL3Q $bytes, R10, R13
+
+// NEXT asks for a line of the codes that are expanded next: those behind the last group.
+#define NEXT(line) PREFETCHT1 line(R12)(R13*1)
 
 // SHIFTS makes Y2, Y3 what to add to the levels of rows 0-7 and 8-15: the shift where a row's scale has TableBit.
 #define SHIFTS \
@@ -83,9 +87,17 @@ group:
 
 // func expandD8AVX2(args *gemvArgs)
 TEXT ·expandD8AVX2(SB), NOSPLIT, $0-8
-	EXPANDSETUP
+	EXPANDSETUP(512)
 group:
 	SHIFTS
+	NEXT(0)
+	NEXT(64)
+	NEXT(128)
+	NEXT(192)
+	NEXT(256)
+	NEXT(320)
+	NEXT(384)
+	NEXT(448)
 	D8EXPAND(0)
 	D8EXPAND(64)
 	D8EXPAND(128)
@@ -101,10 +113,14 @@ group:
 
 // func expandD4AVX2(args *gemvArgs)
 TEXT ·expandD4AVX2(SB), NOSPLIT, $0-8
-	EXPANDSETUP
+	EXPANDSETUP(256)
 	CONSTD(0x0f0f0f0f, X13, Y13)
 group:
 	SHIFTS
+	NEXT(0)
+	NEXT(64)
+	NEXT(128)
+	NEXT(192)
 	D4EXPAND(0, 0, Y2)
 	D4EXPAND(32, 32, Y3)
 	D4EXPAND(64, 128, Y2)
@@ -120,10 +136,12 @@ group:
 
 // func expandD2AVX2(args *gemvArgs)
 TEXT ·expandD2AVX2(SB), NOSPLIT, $0-8
-	EXPANDSETUP
+	EXPANDSETUP(128)
 	CONSTD(0x03030303, X13, Y13)
 group:
 	SHIFTS
+	NEXT(0)
+	NEXT(64)
 	D2HALF(0)
 	QUADSOUT(0, Y2)
 	D2HALF(32)
@@ -139,11 +157,14 @@ group:
 
 // func expandD3AVX2(args *gemvArgs)
 TEXT ·expandD3AVX2(SB), NOSPLIT, $0-8
-	EXPANDSETUP
+	EXPANDSETUP(192)
 	CONSTD(0x03030303, X13, Y13)
 	CONSTD(0x04040404, X10, Y10)
 group:
 	SHIFTS
+	NEXT(0)
+	NEXT(64)
+	NEXT(128)
 	D3HALF0(0, 128)
 	QUADSOUT(0, Y2)
 	D3HALF0(32, 160)

@@ -105,12 +105,16 @@ group:
 	RET
 
 // SHIFTS makes Z2 what to add to the levels of a row: the shift where the row's scale has TableBit.
-#define EXPANDSETUP \
+#define EXPANDSETUP(bytes) \
 	PANELSETUP \
 	VPBROADCASTD panelLUT_shift(R11), Z28 \
 	MOVQ gemvArgs_levels(AX), DI \
 	LEAQ const_ScalesOffset(SI), R11 \
-	LEAQ (SI)(R9*1), R12
+	LEAQ (SI)(R9*1), R12 \
+	IMUL3Q $bytes, R10, R13
+
+// NEXT asks for a line of the codes that are expanded next: those behind the last group.
+#define NEXT(line) PREFETCHT1 line(R12)(R13*1)
 
 #define SHIFTS \
 	VPMOVZXBD (R11), Z1 \
@@ -153,9 +157,17 @@ group:
 
 // func expandD8AVX512(args *gemvArgs)
 TEXT ·expandD8AVX512(SB), NOSPLIT, $0-8
-	EXPANDSETUP
+	EXPANDSETUP(512)
 group:
 	SHIFTS
+	NEXT(0)
+	NEXT(64)
+	NEXT(128)
+	NEXT(192)
+	NEXT(256)
+	NEXT(320)
+	NEXT(384)
+	NEXT(448)
 	D8EXPAND(0)
 	D8EXPAND(128)
 	D8EXPAND(256)
@@ -167,10 +179,14 @@ group:
 
 // func expandD4AVX512(args *gemvArgs)
 TEXT ·expandD4AVX512(SB), NOSPLIT, $0-8
-	EXPANDSETUP
+	EXPANDSETUP(256)
 	CONSTD(0x0f0f0f0f, Z30)
 group:
 	SHIFTS
+	NEXT(0)
+	NEXT(64)
+	NEXT(128)
+	NEXT(192)
 	D4EXPAND(0, 0)
 	D4EXPAND(64, 128)
 	D4EXPAND(128, 256)
@@ -182,10 +198,12 @@ group:
 
 // func expandD2AVX512(args *gemvArgs)
 TEXT ·expandD2AVX512(SB), NOSPLIT, $0-8
-	EXPANDSETUP
+	EXPANDSETUP(128)
 	CONSTD(0x03030303, Z30)
 group:
 	SHIFTS
+	NEXT(0)
+	NEXT(64)
 	D2LINE(0)
 	QUADSOUT(0)
 	D2LINE(64)
@@ -197,11 +215,14 @@ group:
 
 // func expandD3AVX512(args *gemvArgs)
 TEXT ·expandD3AVX512(SB), NOSPLIT, $0-8
-	EXPANDSETUP
+	EXPANDSETUP(192)
 	CONSTD(0x03030303, Z30)
 	CONSTD(0x07070707, Z25)
 group:
 	SHIFTS
+	NEXT(0)
+	NEXT(64)
+	NEXT(128)
 	D3HIGH0
 	D3LINE(0)
 	QUADSOUT(0)
