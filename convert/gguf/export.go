@@ -65,8 +65,11 @@ func (e *export) verify(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("the written file cannot be read back: %w", err)
 	}
-	defer r.Close()
-	if diff := e.difference(back); diff != "" {
+	diff := e.difference(back)
+	if err := r.Close(); err != nil {
+		return err
+	}
+	if diff != "" {
 		return unsupported("GGUF "+e.arch.name, diff, "llama.cpp's form of the architecture has no place for it")
 	}
 	return nil
