@@ -108,15 +108,15 @@ func (c *comparison) eval(r *run, s *scope) any {
 func (r *run) compare(pos int, op string, a, b any) bool {
 	switch op {
 	case "==":
-		return equal(a, b)
+		return r.equal(a, b)
 	case "!=":
-		return !equal(a, b)
+		return !r.equal(a, b)
 	case "in":
 		return r.contains(pos, b, a)
 	case "not in":
 		return !r.contains(pos, b, a)
 	}
-	n, ok := order(a, b)
+	n, ok := r.order(a, b)
 	if !ok {
 		r.fail(pos, "%s and %s have no order", describe(a), describe(b))
 	}
@@ -150,7 +150,7 @@ func (r *run) contains(pos int, of, v any) bool {
 	}
 	items := r.iterate(pos, of)
 	r.size(pos, len(items))
-	return slices.ContainsFunc(items, func(item any) bool { return equal(item, v) })
+	return slices.ContainsFunc(items, func(item any) bool { return r.equal(item, v) })
 }
 
 type arithmetic struct {
@@ -334,6 +334,7 @@ func (r *run) member(pos int, v any, name string) any {
 		}
 	case string:
 		if m := stringMethods[name]; m != nil {
+			r.size(pos, len(v))
 			return function(func(r *run, pos int, a values) any { return m(r, pos, v, a) })
 		}
 	case *Dict:

@@ -70,7 +70,11 @@ var htmlEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"
 type method func(r *run, pos int, s string, a values) any
 
 func onText(m method) builtin {
-	return func(r *run, pos int, v any, a values) any { return m(r, pos, textOf(v), a) }
+	return func(r *run, pos int, v any, a values) any {
+		s := textOf(v)
+		r.size(pos, len(s))
+		return m(r, pos, s, a)
+	}
 }
 
 func length(r *run, pos int, v any, _ values) any {
@@ -156,6 +160,7 @@ func sortFilter(r *run, pos int, v any, a values) any {
 			v = r.path(pos, v, name)
 		}
 		if s, ok := v.(string); ok && !truth(matters) {
+			r.size(pos, len(s))
 			return strings.ToLower(s)
 		}
 		return v
@@ -167,7 +172,7 @@ func (r *run) sorted(pos int, items []any, key func(any) any, down bool) []any {
 	items = slices.Clone(items)
 	slices.SortStableFunc(items, func(a, b any) int {
 		r.step(pos)
-		n, ok := order(key(a), key(b))
+		n, ok := r.order(key(a), key(b))
 		if !ok {
 			r.fail(pos, "%s and %s have no order", describe(a), describe(b))
 		}
@@ -183,7 +188,7 @@ func unique(r *run, pos int, v any, _ values) any {
 	out := &List{}
 	for _, item := range r.iterate(pos, v) {
 		r.size(pos, len(out.Items)*16)
-		if !slices.ContainsFunc(out.Items, func(o any) bool { return equal(o, item) }) {
+		if !slices.ContainsFunc(out.Items, func(o any) bool { return r.equal(o, item) }) {
 			out.Items = append(out.Items, item)
 		}
 	}
@@ -271,7 +276,7 @@ func choose(r *run, pos int, v any, a values, byName, want bool) any {
 		}
 		name, a = a.list[0], a.rest(1)
 	}
-	check := func(v any) bool { return truth(v) }
+	check := truth
 	if len(a.list) > 0 {
 		t, rest := r.pick(pos, testTable, "test", a), a.rest(1)
 		check = func(v any) bool { return truth(t(r, pos, v, rest)) }
@@ -416,7 +421,7 @@ func extreme(r *run, pos int, v any, sign int) any {
 	items := r.iterate(pos, v)
 	best := item(items, 0)
 	for _, item := range items {
-		if n, ok := order(item, best); ok && n*sign > 0 {
+		if n, ok := r.order(item, best); ok && n*sign > 0 {
 			best = item
 		}
 	}

@@ -104,17 +104,30 @@ func (r *run) step(pos int) {
 	}
 }
 
-// size holds what is about to be made against the bound.
+// size holds what is about to be made or read against the bound, and counts it as work.
 func (r *run) size(pos, n int) {
-	if n < 0 || n > maxOutput {
-		r.fail(pos, "a text or list of %d is longer than %d", n, maxOutput)
-	}
+	r.limit(pos, n)
 	r.steps += n / 64
 }
 
+func (r *run) limit(pos, n int) {
+	if n < 0 || n > maxOutput {
+		r.fail(pos, "a text or list of %d is longer than %d", n, maxOutput)
+	}
+}
+
 func (r *run) write(pos int, s string) {
-	r.size(pos, r.out.Len()+len(s))
+	r.limit(pos, r.out.Len()+len(s))
+	r.size(pos, len(s))
 	r.out.WriteString(s)
+}
+
+// equal is Python's ==, counted as work.
+func (r *run) equal(a, b any) bool {
+	work := maxSteps
+	is := same(a, b, 0, &work)
+	r.steps += maxSteps - work
+	return is
 }
 
 // scope holds the variables of a loop, a macro or the template.

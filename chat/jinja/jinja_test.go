@@ -145,6 +145,21 @@ func TestDeepData(t *testing.T) {
 	}
 }
 
+// TestLongChats: a conversation of a thousand turns is within the bounds.
+func TestLongChats(t *testing.T) {
+	turns := &List{}
+	for range 1000 {
+		turns.Items = append(turns.Items, NewDict("role", "user", "content", strings.Repeat("All work and no play. ", 50)))
+	}
+	tmpl, err := Parse("{% for m in messages %}{{ '[' + m['role'] + '] ' }}{{ m['content'] | trim }}{{ '\n' }}{% endfor %}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := tmpl.Render(map[string]any{"messages": turns}, noon); err != nil || strings.Count(out, "\n") != 1000 {
+		t.Errorf("%d bytes, %v", len(out), err)
+	}
+}
+
 func FuzzRender(f *testing.F) {
 	b, err := os.ReadFile("jinja_test.go")
 	if err != nil {

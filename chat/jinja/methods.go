@@ -102,17 +102,17 @@ var dictMethods = map[string]func(r *run, pos int, d *Dict, a values) any{
 var listMethods = map[string]func(r *run, pos int, l *List, a values) any{
 	"index": func(r *run, pos int, l *List, a values) any {
 		for i, item := range l.Items {
-			if len(a.list) > 0 && equal(item, a.list[0]) {
+			if len(a.list) > 0 && r.equal(item, a.list[0]) {
 				return int64(i)
 			}
 		}
 		r.fail(pos, "the item is not in the list")
 		return nil
 	},
-	"count": func(_ *run, _ int, l *List, a values) any {
+	"count": func(r *run, _ int, l *List, a values) any {
 		n := int64(0)
 		for _, item := range l.Items {
-			if len(a.list) > 0 && equal(item, a.list[0]) {
+			if len(a.list) > 0 && r.equal(item, a.list[0]) {
 				n++
 			}
 		}

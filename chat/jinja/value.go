@@ -274,12 +274,6 @@ func asInt(v any) (int64, bool) {
 	return 0, false
 }
 
-// equal is Python's ==.
-func equal(a, b any) bool {
-	work := maxSteps
-	return same(a, b, 0, &work)
-}
-
 // same compares until the work is used up, or what is compared is nested deeper than any text of a template makes
 // it: such values count as different.
 func same(a, b any, depth int, work *int) bool {
@@ -303,6 +297,7 @@ func same(a, b any, depth int, work *int) bool {
 		return ok
 	case string:
 		b, ok := b.(string)
+		*work -= len(a) / 64
 		return ok && a == b
 	case *List:
 		b, ok := b.(*List)
@@ -337,14 +332,17 @@ func same(a, b any, depth int, work *int) bool {
 }
 
 // order is Python's comparison of numbers, texts and lists of them; ok is false for what has no order.
-func order(a, b any) (cmp int, ok bool) {
+func (r *run) order(a, b any) (cmp int, ok bool) {
 	x, isX := a.(*List)
 	y, isY := b.(*List)
 	if !isX || !isY {
+		if s, ok := a.(string); ok {
+			r.steps += len(s) / 64
+		}
 		return orderPlain(a, b)
 	}
 	for i := range min(len(x.Items), len(y.Items)) {
-		if !equal(x.Items[i], y.Items[i]) {
+		if !r.equal(x.Items[i], y.Items[i]) {
 			return orderPlain(x.Items[i], y.Items[i])
 		}
 	}
