@@ -37,3 +37,18 @@ func TestArchitectures(t *testing.T) {
 		})
 	}
 }
+
+// TestPublishedLayout holds nomic_bert with the keys that published checkpoints have in config.json.
+func TestPublishedLayout(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "shared", "models", "arch-golden", "nomic_bert"))); err != nil {
+		t.Skip("../shared/models/arch-golden is not there")
+	}
+	if err := os.Rename(filepath.Join(dir, "config_hub_layout.json"), filepath.Join(dir, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := check.Run(context.Background(), []string{dir}, check.Options{Threads: 2}, func(check.Result) {})
+	if err != nil || r.Pass != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

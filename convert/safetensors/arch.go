@@ -20,6 +20,8 @@ type architecture struct {
 	models    string // some that are of it, for docs/architectures.md
 	// build adds the graph to b, sets b.task where it is no language model's, and returns the size of its context in tokens.
 	build func(b *builder) (contextLength int)
+	// headless is a language model without its head, found by the name of its class: it makes vectors of texts.
+	headless bool
 }
 
 var architectures []architecture
@@ -35,7 +37,14 @@ func findArchitecture(c *config) (architecture, error) {
 	c.get("architectures", &classes, "a list of names")
 	kind := c.text("model_type", "")
 	for _, a := range architectures {
-		if a.modelType == kind && (len(classes) == 0 || classes[0] == a.class) {
+		if a.modelType != kind {
+			continue
+		}
+		if len(classes) == 0 || classes[0] == a.class {
+			return a, nil
+		}
+		if bare, ok := strings.CutSuffix(classes[0], classModel); ok && bare+"ForCausalLM" == a.class {
+			a.headless = true
 			return a, nil
 		}
 	}

@@ -21,6 +21,10 @@ func TestDocument(t *testing.T) {
 What ` + "`dsk convert`" + ` reads from a folder with config.json and safetensors. ` + "`model_type`" + ` and ` + "`architectures`" + ` in config.json
 must be as below. Weights are F32, F16 or BF16.
 
+Encoders and encoder-decoders take part as language models do: what stands on them (a masked language model, classes of texts, of tokens or of
+images, answers) is the class's. Beside a checkpoint, modules.json of sentence-transformers makes it a model for ` + "`dsk embed`" + `: Pooling, Dense
+and Normalize are known, behind encoders and behind language models (` + "`...ForCausalLM`" + `, or ` + "`...Model`" + ` without a head).
+
 This page is made from the code: ` + "`go test ./convert/safetensors -run Document -update`" + `.
 
 | model_type | class | in dsk | models |

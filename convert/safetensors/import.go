@@ -154,6 +154,9 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 	if b.sentence, err = readSentence(dir, r.weights); err != nil {
 		return nil, err
 	}
+	if arch.headless && b.sentence == nil {
+		b.sentence = meanSentence()
+	}
 	m, err := r.lower(b, arch, filepath.Join(dir, "config.json"), dir)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,9 @@ type sentence struct {
 	dimensions int    // set when the graph is built
 }
 
+// meanSentence is what sentence-transformers does where there is no modules.json.
+func meanSentence() *sentence { return &sentence{pooling: []string{"mean"}} }
+
 // sentenceModule is what comes behind the pooling: a product, or a normalization of the length to 1.
 type sentenceModule struct {
 	normalize bool
@@ -177,7 +180,7 @@ func (s *sentence) readSettings(dir string) error {
 // else by the mean of the tokens.
 func (b *builder) addSentence(hidden string, width int) {
 	if b.sentence == nil {
-		b.sentence = &sentence{pooling: []string{"mean"}}
+		b.sentence = meanSentence()
 	}
 	s := b.sentence
 	b.task = model.TaskEmbed

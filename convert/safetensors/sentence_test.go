@@ -39,6 +39,18 @@ func TestSentenceOfDecoder(t *testing.T) {
 	}
 }
 
+// TestHeadless imports a language model whose class has no head: names without their first part, the mean of the tokens.
+func TestHeadless(t *testing.T) {
+	tensors := tinyTensors("F32")
+	for i := range tensors {
+		tensors[i].name = strings.TrimPrefix(tensors[i].name, "model.")
+	}
+	m, r := importDir(t, folder(t, map[string]any{"config.json": with(tinyConfig, "architectures", []string{"LlamaModel"}), "model.safetensors": encode(tensors, 0)}))
+	if m.Meta.Task != model.TaskEmbed || m.Meta.Text == nil || m.Meta.Text.Pooling != "mean" || m.Meta.Text.Dimensions != 12 || len(r.Unused) != 0 {
+		t.Errorf("task %s, text %+v, unused %v", m.Meta.Task, m.Meta.Text, r.Unused)
+	}
+}
+
 // TestBrokenModules: each fault of modules.json and what belongs to it has its class.
 func TestBrokenModules(t *testing.T) {
 	for _, c := range []struct {
