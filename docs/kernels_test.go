@@ -12,7 +12,7 @@ import (
 var (
 	textSymbol = regexp.MustCompile(`(?m)^TEXT ·(\w+)\(SB\)`)
 	isaSuffix  = regexp.MustCompile(`^(\w+?)(AVX512|VBMI|AVX2|AVXVNNI|AVX|NEON|DotProd|I8MM)$`)
-	rowCount   = regexp.MustCompile(`^gemm\d+$`)
+	rowCount   = regexp.MustCompile(`^(gemm|convTile|tapsFMA|tapsMax|tapsMean)\d+(x\d)?$`)
 )
 
 // TestRoutines holds the list of kernels.md to the assembly files.
@@ -32,8 +32,8 @@ func TestRoutines(t *testing.T) {
 			if s := isaSuffix.FindStringSubmatch(name); s != nil {
 				name, isa = s[1], s[2]
 			}
-			if rowCount.MatchString(name) {
-				name = "gemmN"
+			if m := rowCount.FindStringSubmatch(name); m != nil {
+				name = m[1] + "N" + m[2]
 			}
 			if have[name] == nil {
 				have[name] = map[string]bool{}
