@@ -101,6 +101,9 @@ func (e *export) addTensor(name, from, block string) {
 		}
 		out := outTensor{name: name + "." + suffix, as: targetF32}
 		for _, n := range form {
+			if !writable(e.m.Graph.Init[n], e.m.Graph.Init[form[0]]) {
+				return // it is missed when the file is read back
+			}
 			e.used[n] = true
 			out.parts = append(out.parts, e.m.Graph.Init[n])
 		}
@@ -137,6 +140,14 @@ func (e *export) matrix(block, name string, shape []int) bool {
 	return len(shape) >= 2 && block != "ffn_gate_inp" && name != "position_embd"
 }
 
+// writable reports whether a tensor holds weights, in rows as wide as another's.
+func writable(t, like *tensor.Tensor) bool {
+	if len(t.Shape) == 0 || len(t.Shape) != len(like.Shape) || t.Len() == 0 {
+		return false
+	}
+	return slices.Equal(t.Shape[1:], like.Shape[1:]) && (t.DType.IsQuantized() || t.DType == tensor.F32 || t.DType == tensor.F16 || t.DType == tensor.BF16)
+}
+
 // turn is the inverse of turned.
 func (e *export) turn(block string, rows int) func(r int) int {
 	key := "q_num_heads"
@@ -144,6 +155,9 @@ func (e *export) turn(block string, rows int) func(r int) int {
 		key = "kv_num_heads"
 	}
 	heads := int(e.node("Attention").Int(key, 1))
+	if heads < 1 || rows%(2*heads) != 0 {
+		return nil // reading it back fails
+	}
 	half := rows / heads / 2
 	return func(r int) int {
 		return r/(2*half)*2*half + r%2*half + r%(2*half)/2
@@ -178,7 +192,7 @@ func (e *export) addMetadata() error {
 	shape := func(tensor string) []int {
 		for _, t := range e.tensors {
 			if t.name == tensor {
-				return t.shape
+				return append(slices.Clone(t.shape), 0, 0)
 			}
 		}
 		return []int{0, 0, 0}
