@@ -11,7 +11,7 @@ LEVELS ?= generic avx2 avxvnni avx512vnni
 DSK    := bin/dsk
 ARM64  := cortex-a72 cortex-a76 max
 
-.PHONY: help build demo-model demo test accuracy vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
+.PHONY: help build demo-model demo test accuracy conformance vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: ## all tests
 
 accuracy: ## measure the figures of docs/quality.md on ../shared
 	$(GO) test -tags accuracy -count=1 -timeout 30m -v ./accuracy
+
+conformance: build ## hold the binary against the recorded results of ONNX models in ../shared
+	scripts/conformance.sh
 
 vet: ## go vet for both architectures
 	GOARCH=amd64 $(GO) vet ./...

@@ -39,13 +39,15 @@ type Options struct {
 	Progress func(done, total int64)
 }
 
-// The suite's tolerances. A network of more than NetworkNodes nodes accumulates rounding, which the suite's rule for
-// single operators does not allow for.
+// The suite's tolerances. A network of more than NetworkNodes nodes, or with at least NetworkParameters weights, accumulates
+// rounding, which the suite's rule for single operators does not allow for.
 const (
 	DefaultRTol  = 1e-3
 	DefaultATol  = 1e-7
 	NetworkATol  = 1e-4
 	NetworkNodes = 10
+	// NetworkParameters is more than the suite's tests of operators carry.
+	NetworkParameters = 200
 	// goldenTol is the tolerance of golden.json, in units of the outputs' standard deviation.
 	goldenTol = 1e-4
 )
@@ -175,7 +177,7 @@ func Sets(ctx context.Context, m *model.Model, rep *onnx.Report, o Options) (str
 	tol := tolerance{o.RTol, o.ATol}
 	if tol.abs < 0 {
 		tol.abs = DefaultATol
-		if rep.SourceNodes > NetworkNodes {
+		if rep.SourceNodes > NetworkNodes || rep.Parameters >= NetworkParameters {
 			tol.abs = NetworkATol
 		}
 	}

@@ -55,7 +55,7 @@ func inferLabelEncoder(c *Inference) error {
 	if err := c.need(1, 1); err != nil {
 		return err
 	}
-	dt := tensor.Invalid
+	var dt tensor.DType
 	switch n := c.Node; {
 	case n.Attrs["values_tensor"].Tensor != nil:
 		dt = n.Attrs["values_tensor"].Tensor.DType

@@ -402,7 +402,7 @@ func (l *linear) scores(dst []float64, row int) {
 		for i, w := range l.weights[t*l.features : (t+1)*l.features] {
 			sum += float64(w) * l.load(l.b.In[0], row*l.features+i)
 		}
-		if l.bias != nil {
+		if len(l.bias) > 0 {
 			sum += float64(l.bias[t])
 		}
 		dst[t] = sum

@@ -343,7 +343,7 @@ func (f *forest) scores(dst []float64, row int) {
 		if f.aggregate == "AVERAGE" {
 			dst[i] /= float64(max(1, len(f.roots)))
 		}
-		if f.base != nil {
+		if len(f.base) > 0 {
 			dst[i] += f.base[i]
 		}
 	}

@@ -21,8 +21,8 @@ func (a *app) checkCommand() *cobra.Command {
 test_data_set_*/{input,output}_K.pb) and Hugging Face folders with a golden.json, at or
 below each DIR. One line a test: PASS, FAIL or UNSUPPORTED, then totals.
 
-Tolerance: |got - want| <= atol + rtol |want|. For networks of more than 10 nodes atol is
-1e-4 unless it is given. golden.json: 1e-4 x output_std, and equal greedy tokens.
+Tolerance: |got - want| <= atol + rtol |want|. For networks of more than 10 nodes or
+200 weights atol is 1e-4 unless it is given. golden.json: 1e-4 x output_std, and equal greedy tokens.
 
 EXIT STATUS
   3 if a test fails, 4 if none fails and some are unsupported.`,

@@ -25,7 +25,7 @@ type convertOptions struct {
 	shapes                           []string
 	labels, preprocess, verify, name string
 	weights                          string
-	noFuse, partial, force           bool
+	noFuse, partial, force, listOps  bool
 }
 
 func (a *app) convertCommand() *cobra.Command {
@@ -55,6 +55,9 @@ EXIT STATUS
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case o.listOps:
+				a.listOperators()
+				return nil
 			case len(args) == 1 && o.input != "":
 				return &fault.Usage{What: "give the source as an argument or with --input, not both"}
 			case len(args) == 1:
@@ -79,6 +82,7 @@ EXIT STATUS
 	f.BoolVar(&o.noFuse, "no-fuse", false, "keep the operators as they are in the source")
 	f.BoolVar(&o.partial, "partial", false, "leave out outputs that need something unsupported")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
+	f.BoolVar(&o.listOps, "list-ops", false, "print the operators, opsets and element types that ONNX models may use")
 	return cmd
 }
 

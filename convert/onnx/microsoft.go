@@ -20,6 +20,7 @@ func init() {
 		"FusedMatMul": lowerFusedMatMul, "TransposeMatMul": lowerFusedMatMul,
 		"SimplifiedLayerNormalization": lowerSimplifiedNorm, "SkipLayerNormalization": lowerSkipNorm,
 		"SkipSimplifiedLayerNormalization": lowerSkipNorm,
+		"CDist":                            lowerCDist,
 		// microsoft_quant.go
 		"MatMulNBits": lowerMatMulNBits, "GatherBlockQuantized": lowerGatherBlockQuantized,
 		"MatMulIntegerToFloat": lowerMatMulIntegerToFloat, "DynamicQuantizeMatMul": lowerDynamicQuantizeMatMul,
@@ -44,6 +45,21 @@ func lowerMSGelu(l *lowering) error {
 		attrs["approximate"] = model.StringAttr("tanh")
 	}
 	l.to("Gelu", attrs, x)
+	return nil
+}
+
+// lowerCDist: the distances between the rows of two matrices, squared or not.
+func lowerCDist(l *lowering) error {
+	metric := l.attrs["metric"].Str
+	if metric != "" && metric != "sqeuclidean" && metric != "euclidean" {
+		return l.reject("CDist of the metric "+metric, "")
+	}
+	d := l.apply("Sub", nil, l.apply("Unsqueeze", nil, l.in(0), l.ints("axes", 1)), l.in(1))
+	op := "ReduceSumSquare"
+	if metric == "euclidean" {
+		op = "ReduceL2"
+	}
+	l.to(op, model.Attrs{"keepdims": model.IntAttr(0)}, d, l.ints("axes", 2))
 	return nil
 }
 

@@ -180,9 +180,25 @@ func lowerImageScaler(l *lowering) error {
 	return nil
 }
 
-// lowerGemm: before 7, C was broadcast only if asked for; a right model asked where it matters.
+// lowerGemm: before 7, C was broadcast only if asked for; a right model asked where it matters. Some exporters write a
+// vector C with an element for each row of the product, which the standard's broadcasting does not have: it is taken as a column.
 func lowerGemm(l *lowering) error {
 	l.drop("broadcast")
+	side := func(i int, transposed string, axis int) model.Dim {
+		s := l.shape(l.in(i))
+		if len(s) != 2 {
+			return model.Unknown
+		}
+		if l.attrs[transposed].Int != 0 {
+			axis = 1 - axis
+		}
+		return s[axis]
+	}
+	rows, columns := side(0, "transA", 0), side(1, "transB", 1)
+	if c := l.shape(l.in(2)); len(c) == 1 && c[0].N > 1 && c[0].N == rows.N && columns.IsKnown() && columns.N != c[0].N {
+		l.setIn(2, l.apply("Unsqueeze", nil, l.in(2), l.ints("axes", 1)))
+		l.im.warnings = append(l.im.warnings, "node "+l.path+": its C has an element for each row and is taken as a column")
+	}
 	l.keep()
 	return nil
 }
