@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,7 +144,7 @@ func (c *conversation) converse(ctx context.Context) error {
 
 // turn asks a question and answers it. A question that cannot be asked leaves the conversation as it was.
 func (c *conversation) turn(ctx context.Context, question string) error {
-	messages := append(c.messages, chat.Message{Role: "user", Content: question})
+	messages := slices.Concat(c.messages, []chat.Message{{Role: "user", Content: question}})
 	room := 1
 	if c.o.overflow == "truncate" {
 		room = max(1, c.lm.Context()/4)
@@ -189,7 +190,8 @@ func (c *conversation) turn(ctx context.Context, question string) error {
 		return err
 	}
 	answer := reply.Message()
-	c.messages = append(messages, answer)
+	messages = append(messages, answer)
+	c.messages = messages
 	c.finish(g, answer.Content, answer.Reasoning)
 	return nil
 }
