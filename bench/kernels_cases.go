@@ -59,7 +59,8 @@ func (m *machine) cases() []kernelCase {
 			list = append(list, c)
 		}
 	}
-	list = append(list, attentionCase("prefill", 8, 128, 1024, 64), attentionCase("decode", 8, 1, rowLen, 64))
+	list = append(list, attentionCase("prefill", kernels.RowsF32, 8, 128, 1024, 64), attentionCase("prefill", kernels.RowsI8, 8, 128, 1024, 64),
+		attentionCase("decode", kernels.RowsF32, 8, 1, rowLen, 64), attentionCase("decode", kernels.RowsF16, 8, 1, rowLen, 64), attentionCase("decode", kernels.RowsI8, 8, 1, rowLen, 64))
 	list = append(list, depthwiseCase(56, 3, 1), depthwiseCase(112, 3, 2), depthwiseCase(28, 5, 1))
 	list = append(list, vectorCases()...)
 	return append(list, conversionCases()...)
@@ -170,16 +171,23 @@ func gemmCase(n int) kernelCase {
 }
 
 // attentionCase is one group of query heads with a key/value head. Many queries are bound by arithmetic, one by reading.
-func attentionCase(name string, heads, queries, keys, dim int) kernelCase {
+func attentionCase(name string, kind kernels.RowKind, heads, queries, keys, dim int) kernelCase {
 	a := kernels.Attention{Heads: heads, Queries: queries, Keys: keys, Dim: dim, DimV: dim, QueryHead: dim, DstHead: dim, Scale: float32(1 / math.Sqrt(float64(dim)))}
-	kv := 2 * keys * dim * 4
-	c := kernelCase{kernel: "Attention", kind: "attention-" + name, format: "F32", m: heads * queries, n: keys, k: 2 * dim, set: kv,
-		macs: queries > 1, bytes: float64(kv), macsPerByte: float64(heads) / 4, peak: "f32", traffic: "read"}
+	size := kind.RowBytes(dim)
+	kv := 2 * keys * size
+	c := kernelCase{kernel: "Attention", kind: "attention-" + name, format: [...]string{"F32", "F16", "I8"}[kind], m: heads * queries, n: keys, k: 2 * dim, set: kv,
+		macs: queries > 1, bytes: float64(kv), macsPerByte: float64(2*heads*keys*dim) / float64(kv), peak: "f32", traffic: "read"}
 	c.start = func(*kernels.Pool, int) func() {
-		q, k, v := normal(heads*queries*dim), normal(keys*dim), normal(keys*dim)
+		q := normal(heads * queries * dim)
+		k, v := make([]byte, keys*size), make([]byte, keys*size)
+		for s := range keys {
+			kind.Store(k[s*size:], normal(dim))
+			kind.Store(v[s*size:], normal(dim))
+		}
 		dst, scratch := make([]float32, len(q)), make([]byte, a.ScratchBytes())
 		return func() {
-			a.Run(dst, heads*dim, q, heads*dim, kernels.FloatRows(k, dim), kernels.FloatRows(v, dim), kernels.AttentionMask{}, scratch)
+			a.Run(dst, heads*dim, q, heads*dim, kernels.Rows{Kind: kind, Data: k, Stride: size}, kernels.Rows{Kind: kind, Data: v, Stride: size},
+				kernels.AttentionMask{}, scratch)
 		}
 	}
 	return c
