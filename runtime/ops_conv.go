@@ -139,6 +139,9 @@ func channelsLast(dst, src []float32, m, channels, window int) {
 // bind chooses the way to compute; w has the channels last, and prepare, if not nil, must be called before
 // it is read.
 func (c *conv) bind(b *Bind, w *tensor.Tensor, constant bool, prepare func()) (Run, error) {
+	if c.y.Len() == 0 {
+		return simple(func() {}), nil
+	}
 	var run func()
 	var err error
 	_, flat := c.geo.plane()
@@ -154,9 +157,6 @@ func (c *conv) bind(b *Bind, w *tensor.Tensor, constant bool, prepare func()) (R
 	}
 	if err != nil {
 		return nil, err
-	}
-	if c.y.Len() == 0 {
-		return simple(func() {}), nil
 	}
 	if prepare == nil {
 		return simple(run), nil

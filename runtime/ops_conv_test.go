@@ -143,24 +143,72 @@ func TestDskConv(t *testing.T) {
 			}
 			want := c.naive(x.F32(), form.values.F32(), bias.F32(), z)
 			in[1] = form.w
-			var first []byte
-			for _, threads := range []int{1, 2, 5} {
-				y := emptyF32(out...)
-				op := testOp{domain: model.DomainDsk, op: "Conv", attrs: attrs, in: in, constant: form.consts,
-					out: []*tensor.Tensor{y}, threads: threads}
-				op.run(t)
-				nearF32(t, c.name+", "+form.name, y.F32(), want, form.tol)
-				if first == nil {
-					first = bytes.Clone(y.Data)
-				} else if !bytes.Equal(first, y.Data) {
-					t.Errorf("%s, %s: the result depends on the number of threads", c.name, form.name)
+			for _, layout := range []string{"", model.LayoutNHWC, model.LayoutNCHW} {
+				name := c.name + ", " + form.name + " " + layout
+				operands, shape := in, out
+				if layout != "" { // of X; Z and Y have their channels last
+					attrs["layout"], attrs["input_layout"] = model.StringAttr(model.LayoutNHWC), model.StringAttr(layout)
+					operands = append([]*tensor.Tensor(nil), in...)
+					if layout == model.LayoutNHWC {
+						operands[0] = toLast(t, x)
+					}
+					if z != nil {
+						operands[3] = toLast(t, in[3])
+					}
+					shape = append(append([]int{c.batch}, out[2:]...), c.m)
 				}
-				if n := op.allocs(t); n != 0 {
-					t.Errorf("%s, %s, %d threads: %v allocations", c.name, form.name, threads, n)
+				var first []byte
+				for _, threads := range []int{1, 2, 5} {
+					y := emptyF32(shape...)
+					op := testOp{domain: model.DomainDsk, op: "Conv", attrs: attrs, in: operands, constant: form.consts,
+						out: []*tensor.Tensor{y}, threads: threads}
+					op.run(t)
+					if layout == "" {
+						nearF32(t, name, y.F32(), want, form.tol)
+					} else {
+						nearF32(t, name, toSecond(t, y).F32(), want, form.tol)
+					}
+					if first == nil {
+						first = bytes.Clone(y.Data)
+					} else if !bytes.Equal(first, y.Data) {
+						t.Errorf("%s: the result depends on the number of threads", name)
+					}
+					if n := op.allocs(t); n != 0 {
+						t.Errorf("%s, %d threads: %v allocations", name, threads, n)
+					}
 				}
 			}
 		}
 	}
+}
+
+// toLast moves the second axis to the end, toSecond moves it back.
+func toLast(t *testing.T, x *tensor.Tensor) *tensor.Tensor {
+	perm := []int{0}
+	for a := 2; a < len(x.Shape); a++ {
+		perm = append(perm, a)
+	}
+	return permuted(t, x, append(perm, 1))
+}
+
+func toSecond(t *testing.T, x *tensor.Tensor) *tensor.Tensor {
+	perm := []int{0, len(x.Shape) - 1}
+	for a := 1; a < len(x.Shape)-1; a++ {
+		perm = append(perm, a)
+	}
+	return permuted(t, x, perm)
+}
+
+func permuted(t *testing.T, x *tensor.Tensor, perm []int) *tensor.Tensor {
+	t.Helper()
+	y, err := tensor.Permuted(x, perm...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := y.Load(); err != nil {
+		t.Fatal(err)
+	}
+	return y
 }
 
 func TestConv(t *testing.T) {
