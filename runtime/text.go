@@ -136,6 +136,11 @@ func (e *TextEncoder) pass(ctx context.Context, texts []int, ids [][]int32, out 
 	if len(values) != n*e.width {
 		return fault.Formatf("graph", "%d numbers for %d texts, want %d for each", len(values), n, e.width)
 	}
+	for _, v := range values {
+		if v-v != 0 {
+			return fault.Formatf("graph", "a text became a row with NaN or infinite numbers: the weights are damaged")
+		}
+	}
 	for row, i := range texts {
 		out[i].Values = slices.Clone(values[row*e.width : (row+1)*e.width])
 	}

@@ -164,6 +164,10 @@ func TestBrokenFiles(t *testing.T) {
 	if code, out := command("convert", "../../testdata/models/digits-cnn/digits-cnn.onnx", "-o", digits, "--preprocess", "gray,mean=33.3285,std=78.5655"); code != 0 {
 		t.Fatal(out)
 	}
+	bert := filepath.Join(dir, "bert.dsk")
+	if code, out := command("convert", "../../testdata/models/bert-tiny", "-o", bert); code != 0 {
+		t.Fatal(out)
+	}
 	text := filepath.Join(dir, "text.txt")
 	if err := os.WriteFile(text, []byte(strings.Repeat("It was a dark and stormy night. ", 20)), 0o644); err != nil {
 		t.Fatal(err)
@@ -181,6 +185,9 @@ func TestBrokenFiles(t *testing.T) {
 			{"bench", x, "-p", "8", "-n", "2", "-r", "1", "-t", "2"},
 			{"tokenize", x, "It was"},
 			{"quantize", x, "-o", out, "--weight-bits", "2", "--force"}}, any...)},
+		{bert, append([][]string{
+			{"embed", x, "a red bicycle", "the house"},
+			{"quantize", x, "-o", out, "--weight-bits", "4", "--force"}}, any...)},
 		{digits, append([][]string{
 			{"run", x, images + "/00.png"},
 			{"eval", x, "--data", images, "--limit", "2"},
