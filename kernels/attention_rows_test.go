@@ -255,3 +255,17 @@ func TestExpScaled(t *testing.T) {
 		}
 	})
 }
+
+// TestSoftTable holds the polynomial that the assembly reads to 2^f.
+func TestSoftTable(t *testing.T) {
+	for i := range 2001 {
+		f := float64(i-1000) / 2000
+		p := 0.0
+		for j := 7; j >= 2; j-- {
+			p = p*f + float64(softTable[j])
+		}
+		if want := math.Exp2(f); math.Abs(p-want) > 1.2e-7*want {
+			t.Fatalf("2^%v is %v by the table, want %v", f, p, want)
+		}
+	}
+}
