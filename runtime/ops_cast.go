@@ -274,7 +274,7 @@ func bindView(b *Bind) (Run, error) {
 	return nil, nil
 }
 
-// bindDropout is the identity, with a mask of ones: nothing here trains. Inputs: x, ratio, training_mode.
+// bindDropout is the identity, with a mask of ones, but for the training mode. Inputs: x, ratio, training_mode.
 func bindDropout(b *Bind) (Run, error) {
 	if b.Has(2) {
 		isBool := func(dt tensor.DType) bool { return dt == tensor.BOOL }
@@ -284,8 +284,12 @@ func bindDropout(b *Bind) (Run, error) {
 		if !b.IsConst(2) || b.Has(1) && !b.IsConst(1) {
 			return nil, errNeedsValue
 		}
-		if loadInt(b.In[2], 0) != 0 && (!b.Has(1) || loaderOf(b.In[1].DType)(b.In[1], 0) != 0) {
-			return nil, b.errorf("training mode drops values at random; only inference is supported")
+		ratio := 0.5
+		if b.Has(1) {
+			ratio = loaderOf(b.In[1].DType)(b.In[1], 0)
+		}
+		if loadInt(b.In[2], 0) != 0 && ratio != 0 {
+			return bindDropoutTraining(b, ratio)
 		}
 	}
 	if b.HasOut(0) {

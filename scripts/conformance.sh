@@ -27,7 +27,7 @@ tail -n +2 "$onnx/tests-open.tsv" | awk -F '\t' '{print $1 "/" $2, $3}' | sort >
 tier() { join "$work/passed" "$work/tiers" | awk -v t="$1" '$2 == t' | wc -l; }
 hold "backend suite, tier 1" 819 "$(tier 1)"
 hold "backend suite, tier 2" 334 "$(tier 2)"
-hold "backend suite, tier 3" 132 "$(tier 3)"
+hold "backend suite, tier 3" 135 "$(tier 3)"
 hold "real models" 71 "$(passed "$onnx/real" | wc -l)"
 hold "ONNX Runtime's results" 598 "$(passed "$onnx/ort-reference" | wc -l)"
 exit "$failed"

@@ -10,14 +10,8 @@ import (
 
 // advice names the known way around for operators that have one.
 var advice = map[string]string{
-	"ImageDecoder":      "decode the image before the model",
-	"RandomNormal":      "give the noise as an input",
-	"RandomUniform":     "give the noise as an input",
-	"RandomNormalLike":  "give the noise as an input",
-	"RandomUniformLike": "give the noise as an input",
-	"Multinomial":       "sample from the scores outside of the model",
-	"Bernoulli":         "give the noise as an input",
-	"ATen":              "export with operator_export_type=ONNX",
+	"ImageDecoder": "decode the image before the model",
+	"ATen":         "export with operator_export_type=ONNX",
 }
 
 // hint says what is nearest to an operator that is not supported.
