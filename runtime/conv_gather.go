@@ -261,6 +261,11 @@ func (g *gatherConv) finishRows(group, r0, r1, m0, m1 int) {
 	if g.z == nil {
 		return
 	}
+	if m1-m0 == g.m {
+		at := (g.first*g.geo.outSize + r0) * g.m
+		g.finish(g.y.F32()[at:at+(r1-r0)*g.m], at)
+		return
+	}
 	for r := r0; r < r1; r++ {
 		at := (g.first*g.geo.outSize+r)*g.m + group*g.mg
 		g.finish(g.y.F32()[at+m0:at+m1], at+m0)
