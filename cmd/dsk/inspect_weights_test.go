@@ -82,8 +82,9 @@ func TestInspectGGUF(t *testing.T) {
 	if code, _, errs := runDsk("tokenize", path, "x"); code != exitUsage || !strings.Contains(errs, "no vocabulary") {
 		t.Errorf("tokenize without a vocabulary: exit code %d, %s", code, errs)
 	}
-	if code, _, _ := runDsk("convert", path, "-o", filepath.Join(t.TempDir(), "a.dsk")); code != exitUnsupported {
-		t.Errorf("convert: exit code %d, want %d", code, exitUnsupported)
+	code, _, errs := runDsk("convert", path, "-o", filepath.Join(t.TempDir(), "a.dsk"))
+	if code != exitInput || !strings.Contains(errs, "general.architecture") {
+		t.Errorf("convert without an architecture: exit code %d, %s", code, errs)
 	}
 }
 
