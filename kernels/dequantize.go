@@ -42,3 +42,27 @@ func dequantizeRow(dst []float32, panel []byte, f Format, lv *Levels, r int) {
 		}
 	}
 }
+
+// BlockCodes writes level - LevelZero of each weight of one row of an n x k matrix in panels to dst, of k bytes, in two's complement: -64..63
+// but for D8 with a Shift, which adds to that.
+func BlockCodes(dst, data []byte, f Format, lv *Levels, row, k int) {
+	size := f.PanelBytes(k)
+	panel, r := data[row/PanelRows*size:][:size], row%PanelRows
+	codes, bytes := panel[CodesOffset(k):], f.GroupBytes()
+	for i := range dst[:k] {
+		g := i / GroupLen
+		shifted := panel[ScalesOffset+g*PanelRows+r]&TableBit != 0
+		dst[i] = uint8(lv.level(f, f.code(codes[g*bytes:][:bytes], r, i%GroupLen)&MaxLevel, shifted) - LevelZero)
+	}
+}
+
+// BlockScales writes the float32 product of group scale and row scale, for each group of one row of an n x k matrix in panels, to dst in
+// little-endian order: what DequantizeRow multiplies the codes of BlockCodes by.
+func BlockScales(dst, data []byte, f Format, row, k int) {
+	size := f.PanelBytes(k)
+	panel, r := data[row/PanelRows*size:][:size], row%PanelRows
+	rowScale := getFloat32(panel[r*4:])
+	for g := range Groups(k) {
+		putFloat32(dst[g*4:], float32(panel[ScalesOffset+g*PanelRows+r]&MaxScale)*rowScale)
+	}
+}

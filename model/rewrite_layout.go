@@ -22,6 +22,8 @@ type layouts struct {
 	named map[string]bool   // values that some node in out yields under their own name
 	forms map[string]string // further tensors, by value and order of axes
 	taken map[string]bool
+	// standard is set on the way back to channels first (rewrite_layout_first.go): then no node of ours is made.
+	standard bool
 
 	convs, moved int // convolutions; transpositions that the rewritten graph has in exchange
 }
@@ -59,7 +61,16 @@ func (r *rewriter) layout() (int, error) {
 
 // node appends what takes the place of n.
 func (l *layouts) node(n *Node) error {
+	_, turned := l.held[n.In(0)]
 	switch {
+	case l.standard && n.Domain == DomainDsk:
+		if done, err := l.toStandard(n); done || err != nil {
+			return err
+		}
+	case l.standard && n.Is("", "Transpose") && !turned:
+		if l.holdTransposed(n) {
+			return nil
+		}
 	case n.Is(DomainDsk, "Conv"):
 		if l.conv(n) {
 			return nil
@@ -485,7 +496,7 @@ func (l *layouts) globalPool(n *Node, h held) (bool, error) {
 
 // pool handles pools of images.
 func (l *layouts) pool(n *Node) (bool, error) {
-	if len(n.Outputs) != 1 || len(l.typeOf(n.In(0)).Shape) != 4 || l.typeOf(n.In(0)).DType != tensor.F32 {
+	if l.standard || len(n.Outputs) != 1 || len(l.typeOf(n.In(0)).Shape) != 4 || l.typeOf(n.In(0)).DType != tensor.F32 {
 		return false, nil
 	}
 	x, err := l.form(n.In(0), channelsLast)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/dsk-toolkit/dsk/check"
 	"github.com/dsk-toolkit/dsk/convert"
 	"github.com/dsk-toolkit/dsk/convert/gguf"
+	"github.com/dsk-toolkit/dsk/convert/onnx"
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -32,16 +34,20 @@ func (a *app) convertCommand() *cobra.Command {
 	var o convertOptions
 	cmd := &cobra.Command{
 		Use:   "convert SRC -o OUT.dsk",
-		Short: "Turn a trained model into a .dsk file, or a language model into GGUF",
+		Short: "Turn a trained model into a .dsk file, or one of those into ONNX or GGUF",
 		Long: `Turn a trained model into a .dsk file. SRC is a .onnx file, a .gguf file, or a folder in the
-Hugging Face layout (config.json, *.safetensors, tokenizer.json). If SRC is a .dsk file of a language
-model and the output's name ends in .gguf, it is written for llama.cpp, with matrices as --weights
-says.
+Hugging Face layout (config.json, *.safetensors, tokenizer.json).
+
+If SRC is a .dsk file and the output's name ends in .onnx, it is written as standard ONNX, with
+the same weights: quantized ones as one byte and a scale for each 32 (qdq), or as the float32
+numbers that they stand for (f32). A language model's caches become inputs and outputs. A
+language model is written for llama.cpp if the name ends in .gguf.
 
   dsk convert model.onnx -o model.dsk --preprocess mean=127.5,std=127.5,resize=256,256:crop
   dsk convert ./llama-folder -o llama.dsk
   dsk convert llama.gguf -o llama.dsk
   dsk convert llama.dsk -o llama.gguf --weights q8_0
+  dsk convert small.dsk -o small.onnx
   dsk convert model.onnx -o model.dsk --verify test_data/
 
 --preprocess is a file, or keys: mean= and std= in the 0..255 units of the image, per
@@ -78,7 +84,7 @@ EXIT STATUS
 	f.StringVar(&o.labels, "labels", "", "file with a class name a line")
 	f.StringVar(&o.preprocess, "preprocess", "", "how an image becomes the input")
 	f.StringVar(&o.verify, "verify", "", "ONNX test data to hold the result against")
-	f.StringVar(&o.weights, "weights", "", "type of matrices in a .gguf file: f32, f16, q8_0 or q4_0 (default f16)")
+	f.StringVar(&o.weights, "weights", "", "matrices in a .gguf file: f32, f16 (default), q8_0 or q4_0; quantized weights in a .onnx file: qdq (default) or f32")
 	f.BoolVar(&o.noFuse, "no-fuse", false, "keep the operators as they are in the source")
 	f.BoolVar(&o.partial, "partial", false, "leave out outputs that need something unsupported")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
@@ -90,11 +96,14 @@ func (a *app) runConvert(ctx context.Context, o *convertOptions) error {
 	if err := needOutput(o.output, o.force); err != nil {
 		return err
 	}
-	if filepath.Ext(o.output) == ".gguf" {
+	switch filepath.Ext(o.output) {
+	case ".gguf":
 		return a.exportGGUF(ctx, o)
+	case ".onnx":
+		return a.exportONNX(ctx, o)
 	}
 	if o.weights != "" {
-		return &fault.Usage{What: "--weights is for files that end in .gguf; quantize sets the width of weights in a .dsk file"}
+		return &fault.Usage{What: "--weights is for files that end in .gguf or .onnx; quantize sets the width of weights in a .dsk file"}
 	}
 	co, err := o.settings()
 	if err != nil {
@@ -140,7 +149,28 @@ func (a *app) exportGGUF(ctx context.Context, o *convertOptions) error {
 	if err := gguf.Save(ctx, o.output, m, gguf.ExportOptions{Weights: o.weights, Force: o.force}); err != nil {
 		return fault.InFile(err, o.input)
 	}
-	info, err := os.Stat(o.output)
+	return a.printExported(o.output, convert.FormatGGUF, m)
+}
+
+// exportONNX writes a .dsk file as ONNX.
+func (a *app) exportONNX(ctx context.Context, o *convertOptions) error {
+	f, m, err := a.openModel(ctx, o.input, true)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = saveFile(o.output, func(w io.Writer) error {
+		return onnx.Export(ctx, w, m, onnx.ExportOptions{Weights: o.weights, Version: version})
+	})
+	if err != nil {
+		return fault.InFile(err, o.input)
+	}
+	return a.printExported(o.output, convert.FormatONNX, m)
+}
+
+// printExported says what was written for others.
+func (a *app) printExported(path, format string, m *model.Model) error {
+	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
@@ -150,10 +180,10 @@ func (a *app) exportGGUF(ctx context.Context, o *convertOptions) error {
 			Bytes      int64  `json:"bytes"`
 			Format     string `json:"format"`
 			Parameters int64  `json:"parameters"`
-		}{o.output, info.Size(), convert.FormatGGUF, m.Meta.Parameters})
+		}{path, info.Size(), format, m.Meta.Parameters})
 		return nil
 	}
-	a.print("%s: %s (%d parameters)", o.output, megabytes(info.Size()), m.Meta.Parameters)
+	a.print("%s: %s (%d parameters)", path, megabytes(info.Size()), m.Meta.Parameters)
 	return nil
 }
 
