@@ -27,10 +27,7 @@ func (c *Conversation) Generate(ctx context.Context, tok *tokenizer.Tokenizer, p
 	if len(prompt) == 0 {
 		return &Generation{}, &fault.Usage{What: "there is no token to start from"}
 	}
-	n := 0
-	for n < min(len(c.held), len(prompt)-1) && c.held[n] == prompt[n] {
-		n++
-	}
+	n := commonPrefix(c.held, prompt[:len(prompt)-1])
 	c.lm.Rewind(n)
 	c.held = append(c.held[:n], prompt[n:]...)
 	g, err := c.lm.generate(ctx, tok, prompt, n, o, emit)

@@ -31,10 +31,11 @@ type Sampler struct {
 	FrequencyPenalty  float32
 	PresencePenalty   float32
 
-	rng    *rand.Rand
-	tokens []candidate
-	seen   []int32 // by id: one more than the times it stands in the output, 0 for tokens that are not in the text
-	text   []int32 // the ids with seen > 0, in the order they came
+	rng     *rand.Rand
+	tokens  []candidate
+	guessed []float64 // by id: the probability that a token was guessed by
+	seen    []int32   // by id: one more than the times it stands in the output, 0 for tokens that are not in the text
+	text    []int32   // the ids with seen > 0, in the order they came
 }
 
 // Begin forgets the text before and takes note of a new prompt. The draws go on where they were.
@@ -82,8 +83,8 @@ func (s *Sampler) Next(logits []float32) int32 {
 	if len(logits) == 0 {
 		return 0
 	}
-	penalty := len(s.text) > 0 && s.penalizes()
 	if s.Temperature <= 0 {
+		penalty := len(s.text) > 0 && s.penalizes()
 		best, at := float32(math.Inf(-1)), -1
 		for i, v := range logits {
 			if penalty {
@@ -95,6 +96,17 @@ func (s *Sampler) Next(logits []float32) int32 {
 		}
 		return int32(max(at, 0))
 	}
+	t := s.weights(logits)
+	if len(t) == 0 {
+		return int32(max(0, slices.Index(logits, float32(math.Inf(-1)))))
+	}
+	return s.draw(t)
+}
+
+// weights returns the tokens that may be drawn, with weights that their probabilities are in proportion to; none if no logit is
+// above -Inf. They are valid until the next call.
+func (s *Sampler) weights(logits []float32) []candidate {
+	penalty := len(s.text) > 0 && s.penalizes()
 	s.tokens = slices.Grow(s.tokens[:0], len(logits))
 	impossible := float32(math.Inf(-1))
 	for i, v := range logits {
@@ -106,9 +118,9 @@ func (s *Sampler) Next(logits []float32) int32 {
 		}
 	}
 	if len(s.tokens) == 0 {
-		return int32(max(0, slices.Index(logits, impossible)))
+		return nil
 	}
-	return s.draw(s.restrict(s.tokens))
+	return s.restrict(s.tokens)
 }
 
 func (s *Sampler) penalized(i int, v float32) float32 {
@@ -216,20 +228,25 @@ func selectTop(t []candidate, k int) {
 	}
 }
 
-// draw takes one of the tokens in proportion to their weights, of which the largest is 1.
+// draw takes one of the tokens in proportion to their weights.
 func (s *Sampler) draw(t []candidate) int32 {
-	if s.rng == nil {
-		s.rng = rand.New(rand.NewPCG(s.Seed, 0))
-	}
 	var total float64
 	for _, c := range t {
 		total += float64(c.v)
 	}
-	u := s.rng.Float64() * total
+	u := s.random() * total
 	for _, c := range t {
 		if u -= float64(c.v); u < 0 {
 			return c.id
 		}
 	}
 	return t[len(t)-1].id
+}
+
+// random returns a number in [0, 1).
+func (s *Sampler) random() float64 {
+	if s.rng == nil {
+		s.rng = rand.New(rand.NewPCG(s.Seed, 0))
+	}
+	return s.rng.Float64()
 }

@@ -89,11 +89,11 @@ func (a *app) runChat(ctx context.Context, m *model.Model, args []string, o *tex
 			return err
 		}
 	}
-	w, err := a.newWriter(m, o, func(tok *tokenizer.Tokenizer) []int { return chat.EndTokens(tok, m.Meta.LM.EOS) })
+	w, err := a.newWriter(ctx, m, o, func(tok *tokenizer.Tokenizer) []int { return chat.EndTokens(tok, m.Meta.LM.EOS) })
 	if err != nil {
 		return err
 	}
-	defer w.lm.Close()
+	defer w.close()
 	template, err := chatTemplate(m, w.tok, co)
 	if err != nil {
 		return err

@@ -20,12 +20,13 @@ import (
 // textOptions are the flags of running a language model.
 type textOptions struct {
 	maxTokens, topK, ctx, logprobs  int
+	draftTokens                     int
 	temperature, topP, minP         float64
 	repetition, frequency, presence float64
 	seed                            uint64
 	stop                            []string
 	promptFile, schema, grammar     string
-	overflow, kv                    string
+	overflow, kv, draft             string
 	noSpecial                       bool
 }
 
@@ -44,6 +45,8 @@ func (o *textOptions) add(f *pflag.FlagSet) {
 	f.IntVar(&o.logprobs, "logprobs", -1, "print a JSON object a token, with its log-probability and those of the N likeliest")
 	f.StringVar(&o.schema, "json-schema", "", "hold the output to this JSON schema: a file, or the schema itself")
 	f.StringVar(&o.grammar, "grammar", "", "hold the output to the grammar in this file (GBNF)")
+	f.StringVar(&o.draft, "draft", "", "guess tokens with this smaller model, or lookup: as earlier in the text; the output stays as it is")
+	f.IntVar(&o.draftTokens, "draft-tokens", 0, "the most tokens that --draft guesses at once (0 = 5)")
 	f.IntVar(&o.ctx, "ctx", 0, "context in tokens (0 = the model's)")
 	f.StringVar(&o.overflow, "on-overflow", "error", "what to do with a prompt longer than the context: error, or truncate its beginning")
 	f.StringVarP(&o.promptFile, "file", "f", "", "read the prompt from a file")
@@ -66,6 +69,8 @@ func (o *textOptions) check() error {
 		return &fault.Usage{What: "--max-tokens must not be negative"}
 	case o.logprobs < -1:
 		return &fault.Usage{What: "--logprobs must not be negative"}
+	case o.draftTokens < 0:
+		return &fault.Usage{What: "--draft-tokens must not be negative"}
 	case o.schema != "" && o.grammar != "":
 		return &fault.Usage{What: "give --json-schema or --grammar, not both"}
 	case o.overflow != "error" && o.overflow != "truncate":
@@ -161,6 +166,7 @@ type writer struct {
 	options runtime.GenerateOptions
 	matcher *grammar.Matcher // nil: any text
 	scores  []tokenJSON      // of the output, for --json
+	undraft func()
 }
 
 // tokenJSON is a token in the output of --logprobs.
@@ -171,7 +177,7 @@ type tokenJSON struct {
 	Top     []tokenJSON `json:"top,omitempty"`
 }
 
-func (a *app) newWriter(m *model.Model, o *textOptions, eos func(*tokenizer.Tokenizer) []int) (*writer, error) {
+func (a *app) newWriter(ctx context.Context, m *model.Model, o *textOptions, eos func(*tokenizer.Tokenizer) []int) (*writer, error) {
 	tok, err := modelTokenizer(m)
 	if err != nil {
 		return nil, err
@@ -189,8 +195,19 @@ func (a *app) newWriter(m *model.Model, o *textOptions, eos func(*tokenizer.Toke
 		w.matcher = grammar.ForTokenizer(form, tok, m.Meta.LM.VocabSize, w.options.EOS)
 		w.options.Constraint = w.matcher
 	}
-	w.lm, err = runtime.NewLM(m, runtime.Options{Threads: a.threads, Context: o.ctx, Cache: runtime.CacheType(o.kv)})
-	return w, err
+	if w.lm, err = runtime.NewLM(m, runtime.Options{Threads: a.threads, Context: o.ctx, Cache: runtime.CacheType(o.kv)}); err != nil {
+		return nil, err
+	}
+	if w.options.Speculation, w.undraft, err = a.speculation(ctx, w.lm, m, tok, o); err != nil {
+		w.lm.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *writer) close() {
+	w.undraft()
+	w.lm.Close()
 }
 
 // score prints a token's log-probability, or keeps it for --json.
@@ -236,6 +253,8 @@ type textResult struct {
 	GenerateSeconds  float64     `json:"generate_seconds"`
 	PromptPerSecond  float64     `json:"prompt_tokens_per_second"`
 	DecodedPerSecond float64     `json:"tokens_per_second"`
+	GuessedTokens    int         `json:"guessed_tokens,omitempty"`
+	KeptTokens       int         `json:"kept_tokens,omitempty"`
 	Logprobs         []tokenJSON `json:"logprobs,omitempty"`
 }
 
@@ -244,7 +263,7 @@ func (w *writer) finish(g *runtime.Generation, text, reasoning string) {
 	switch {
 	case w.app.json:
 		w.app.printJSON("run", textResult{text, reasoning, orEmpty(g.Tokens), g.PromptTokens, len(g.Tokens), g.Reason, g.Prompt.Seconds(), g.Decode.Seconds(),
-			float64(g.PromptTokens) / g.Prompt.Seconds(), float64(len(g.Tokens)) / max(g.Decode.Seconds(), 1e-9), w.scores})
+			float64(g.PromptTokens) / g.Prompt.Seconds(), float64(len(g.Tokens)) / max(g.Decode.Seconds(), 1e-9), g.Guessed, g.Kept, w.scores})
 	case w.o.logprobs < 0:
 		w.app.print("")
 	}
@@ -264,11 +283,11 @@ func (a *app) runText(ctx context.Context, m *model.Model, args []string, o *tex
 	if err != nil {
 		return err
 	}
-	w, err := a.newWriter(m, o, func(*tokenizer.Tokenizer) []int { return m.Meta.LM.EOS })
+	w, err := a.newWriter(ctx, m, o, func(*tokenizer.Tokenizer) []int { return m.Meta.LM.EOS })
 	if err != nil {
 		return err
 	}
-	defer w.lm.Close()
+	defer w.close()
 	ids := w.tok.Encode(text, !o.noSpecial)
 	bos := m.Meta.LM.BOS
 	if len(ids) == 0 {
