@@ -46,8 +46,8 @@ lint: ## gofmt and golangci-lint
 purego: ## tests without assembly
 	$(GO) test -tags purego ./kernels ./runtime ./quant
 
-levels: ## tests of the kernels at every instruction set (LEVELS)
-	@set -e; for level in $(LEVELS); do echo "DSK_KERNEL=$$level"; DSK_KERNEL=$$level $(GO) test -count=1 ./kernels; done
+levels: ## tests of the kernels and the runtime at every instruction set (LEVELS)
+	@set -e; for level in $(LEVELS); do echo "DSK_KERNEL=$$level"; DSK_KERNEL=$$level $(GO) test -count=1 ./kernels ./runtime; done
 
 arm64: ## tests of the kernels as arm64 programs, under the emulator
 	@mkdir -p bin
