@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"sort"
 	"time"
 
@@ -72,6 +74,19 @@ func Run(ctx context.Context, m *model.Model, o Options) (*Report, error) {
 		r.Results = append(r.Results, results...)
 	}
 	return r, nil
+}
+
+// Load makes the weights of a model that does not lie in a file.
+func Load(ctx context.Context, m *model.Model) error {
+	for _, name := range slices.Sorted(maps.Keys(m.Graph.Init)) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := m.Graph.Init[name].Load(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // timeLM runs llama-bench's tests: a prompt of n tokens after Depth tokens, and n tokens one by one.

@@ -7,7 +7,9 @@ import (
 	"text/tabwriter"
 
 	"github.com/dsk-toolkit/dsk/bench"
+	"github.com/dsk-toolkit/dsk/convert/safetensors"
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/spf13/cobra"
@@ -18,18 +20,24 @@ type benchOptions struct {
 	depth                     int
 	threads                   []int
 	format, kv                string
+	random                    int
 }
 
 func (a *app) benchCommand() *cobra.Command {
 	var o benchOptions
 	cmd := &cobra.Command{
-		Use:   "bench MODEL.dsk",
+		Use:   "bench MODEL.dsk|config.json",
 		Short: "Time a model: prompt and generation speed, or latency",
 		Long: `Time a model: prompt and generation speed of a language model (llama-bench's pp and tg
 tests), latency of any other graph. Figures are means over -r repeats after a warm-up.
 
   dsk bench lm.dsk -p 512 -n 128 -t 1,2
   dsk bench cnn.dsk -t 1 -r 20 --format benchstat
+
+With --random-weights a config.json is enough: how fast a model of that shape is here can be
+known before its weights are fetched.
+
+  dsk bench config.json --random-weights 4 -p 512 -n 128
 
 A model file that is called kernels or hardware is given as ./kernels.`,
 		Args: cobra.ExactArgs(1),
@@ -42,6 +50,7 @@ A model file that is called kernels or hardware is given as ./kernels.`,
 	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16 or int8")
 	f.IntSliceVarP(&o.threads, "bench-threads", "t", nil, "thread counts to time (default 1 and all cores)")
 	f.IntVarP(&o.repeats, "repeats", "r", 5, "timed repeats")
+	f.IntVar(&o.random, "random-weights", 0, "time the model of a config.json, with random weights of 2, 3, 4, 8 or 16 bits")
 	f.StringVar(&o.format, "format", "table", "table or benchstat")
 	cmd.AddCommand(a.benchHardwareCommand(), a.benchKernelsCommand())
 	return cmd
@@ -58,11 +67,11 @@ func (a *app) runBench(ctx context.Context, path string, o *benchOptions) error 
 	if o.depth < 0 {
 		return &fault.Usage{What: "--depth must not be negative"}
 	}
-	f, m, err := a.openModel(ctx, path, false)
+	m, closeModel, err := a.benchModel(ctx, path, o)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeModel()
 	p := a.newProgress()
 	r, err := bench.Run(ctx, m, bench.Options{Prompt: o.fit(m, o.prompt), Generate: o.fit(m, o.generate),
 		Depth: o.depth, Cache: cache, Threads: a.benchThreads(o), Repeats: o.repeats, Progress: p.stageFunc("bench")})
@@ -79,6 +88,26 @@ func (a *app) runBench(ctx context.Context, path string, o *benchOptions) error 
 		a.printBench(r)
 	}
 	return nil
+}
+
+// benchModel opens the model, or makes one of random weights.
+func (a *app) benchModel(ctx context.Context, path string, o *benchOptions) (*model.Model, func(), error) {
+	if o.random == 0 {
+		f, m, err := a.openModel(ctx, path, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		return m, func() { f.Close() }, nil
+	}
+	format, ok := map[int]kernels.Format{2: kernels.D2, 3: kernels.D3, 4: kernels.D4, 8: kernels.D8, 16: 0}[o.random]
+	if !ok {
+		return nil, nil, &fault.Usage{What: fmt.Sprintf("--random-weights %d: must be 2, 3, 4, 8 or 16", o.random)}
+	}
+	m, err := safetensors.Random(ctx, path, format)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, func() {}, bench.Load(ctx, m)
 }
 
 // fit keeps a test within the model's context: the test's name says what was run.

@@ -140,6 +140,9 @@ func (b *builder) output(name string, dt tensor.DType, shape ...model.Dim) {
 // weight takes a tensor of the checkpoint, which must have the shape; false if it cannot be used.
 func (b *builder) weight(name string, shape ...int) (weight, bool) {
 	w, ok := b.weights.tensors[name]
+	if !ok && b.weights.random {
+		w, ok = randomWeight(name, shape), true
+	}
 	if !ok {
 		b.missing = append(b.missing, name)
 		return w, false
@@ -314,7 +317,7 @@ func (b *builder) state(in string, length model.Dim, width int, update string, a
 // tooManyLayers reports a number of layers that the checkpoint cannot have, so that a hostile config does
 // not make a graph without end.
 func (b *builder) tooManyLayers(layers int) bool {
-	if layers <= len(b.weights.tensors) {
+	if layers <= len(b.weights.tensors) || b.weights.random && layers <= maxRandomLayers {
 		return false
 	}
 	b.wrong = append(b.wrong, fmt.Sprintf("config.json calls for %d layers, but there are %d tensors", layers, len(b.weights.tensors)))

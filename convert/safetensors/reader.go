@@ -32,6 +32,7 @@ type checkpoint struct {
 	files   []*weightFile
 	tensors map[string]weight
 	unused  map[string]bool // not asked for so far
+	random  bool            // has every tensor that is asked for; see Random
 }
 
 type weightFile struct {
