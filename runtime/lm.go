@@ -33,13 +33,18 @@ type LM struct {
 	all   []float32   // logits of passes that want every position
 }
 
-type passShape struct{ tokens, logits int }
+// maxPasses is how many shapes of passes have plans at a time: guesses and batches change them from token to token.
+const maxPasses = 24
+
+// passShape is a pass over the next tokens of some sequences, and how many of the last of them logits are wanted for.
+type passShape struct{ sequences, tokens, logits int }
 
 type lmPlan struct {
 	plan  *plan
-	ids   []int64
-	past  []int64
-	index []int64
+	ids   []int64 // [sequences, tokens]
+	past  []int64 // [sequences]
+	index []int64 // [logits]
+	lanes []lane  // where the caches of the sequences lie
 }
 
 // NewLM prepares a language model. The model's graph must have the LM inputs.
@@ -73,7 +78,7 @@ func newLM(m *model.Model, o Options, ids string, given map[string]*tensor.Tenso
 	l := &LM{s: s, vocab: m.Meta.LM.VocabSize, ids: ids, given: given, plans: map[passShape]*lmPlan{}}
 	if limited() {
 		// The longest pass needs the most memory: whether there is enough shows before anything is read.
-		if _, err := l.planFor(passShape{min(prefillChunk, s.ctx), 1}); err != nil {
+		if _, err := l.planFor(passShape{1, min(prefillChunk, s.ctx), 1}); err != nil {
 			l.Close()
 			return nil, err
 		}
@@ -138,15 +143,12 @@ func (l *LM) pass(ctx context.Context, tokens []int32, n int) ([]float32, error)
 	if l.past+len(tokens) > l.s.ctx {
 		return nil, &fault.Usage{What: fmt.Sprintf("%d tokens do not fit the context of %d", l.past+len(tokens), l.s.ctx)}
 	}
-	p, err := l.planFor(passShape{len(tokens), n})
+	p, err := l.planFor(passShape{1, len(tokens), n})
 	if err != nil {
 		return nil, err
 	}
-	for i, t := range tokens {
-		if t < 0 || int(t) >= l.vocab {
-			return nil, &fault.Usage{What: fmt.Sprintf("token %d is outside the vocabulary of %d", t, l.vocab)}
-		}
-		p.ids[i] = int64(t)
+	if err := l.setTokens(p.ids, tokens); err != nil {
+		return nil, err
 	}
 	p.past[0] = int64(l.past)
 	if err := l.s.execute(ctx, p.plan); err != nil {
@@ -156,6 +158,17 @@ func (l *LM) pass(ctx context.Context, tokens []int32, n int) ([]float32, error)
 	return p.plan.outputs[0].F32(), nil
 }
 
+// setTokens sets the input of a pass.
+func (l *LM) setTokens(ids []int64, tokens []int32) error {
+	for i, t := range tokens {
+		if t < 0 || int(t) >= l.vocab {
+			return &fault.Usage{What: fmt.Sprintf("token %d is outside the vocabulary of %d", t, l.vocab)}
+		}
+		ids[i] = int64(t)
+	}
+	return nil
+}
+
 // planFor returns the plan for a pass, making it if it is new. Its inputs stay bound.
 func (l *LM) planFor(shape passShape) (*lmPlan, error) {
 	if p := l.plans[shape]; p != nil {
@@ -163,16 +176,16 @@ func (l *LM) planFor(shape passShape) (*lmPlan, error) {
 		return p, nil
 	}
 	p := &lmPlan{
-		ids:   make([]int64, shape.tokens),
-		past:  make([]int64, 1),
+		ids:   make([]int64, shape.sequences*shape.tokens),
+		past:  make([]int64, shape.sequences),
 		index: make([]int64, shape.logits),
 	}
 	for i := range p.index {
 		p.index[i] = int64(shape.tokens - shape.logits + i)
 	}
 	in := map[string]*tensor.Tensor{
-		l.ids:       tensor.FromSlice(p.ids, 1, shape.tokens),
-		pastLen:     tensor.FromSlice(p.past, 1),
+		l.ids:       tensor.FromSlice(p.ids, shape.sequences, shape.tokens),
+		pastLen:     tensor.FromSlice(p.past, shape.sequences),
 		logitsIndex: tensor.FromSlice(p.index, shape.logits),
 	}
 	maps.Copy(in, l.given)
@@ -180,18 +193,20 @@ func (l *LM) planFor(shape passShape) (*lmPlan, error) {
 	for name, t := range in {
 		shapes[name] = t.Shape
 	}
+	states, lanes := l.s.lanes(shape.sequences)
+	p.lanes = lanes
 	var err error
-	if p.plan, err = l.s.newPlan(shapes); err != nil {
+	if p.plan, err = l.s.newPlan(shapes, states); err != nil {
 		return nil, err
 	}
 	out := p.plan.outputs[0]
-	if out.DType != tensor.F32 || len(out.Shape) == 0 || out.Len() != shape.logits*l.vocab {
-		return nil, fault.Formatf("graph", "logits must be F32 [.., %d, %d], the output is %v", shape.logits, l.vocab, out)
+	if out.DType != tensor.F32 || len(out.Shape) == 0 || out.Len() != shape.sequences*shape.logits*l.vocab {
+		return nil, fault.Formatf("graph", "logits must be F32 [%d, %d, %d], the output is %v", shape.sequences, shape.logits, l.vocab, out)
 	}
 	for i, v := range l.s.model.Graph.Inputs {
 		p.plan.inputs[i].Data = in[v.Name].Data
 	}
-	if len(l.order) == maxPlans {
+	if len(l.order) == maxPasses {
 		delete(l.plans, l.order[0])
 		l.order = l.order[1:]
 	}

@@ -21,6 +21,8 @@ type Options struct {
 	Context int
 	// Cache is how the keys and values of attention are kept: "" or CacheF32, CacheF16, CacheI8.
 	Cache CacheType
+	// Sequences is how many texts the caches hold, for Batch; 0: one.
+	Sequences int
 	// Observe, if set, sees every planned node's operands just before it runs: how
 	// calibration reads activations. It must not keep or change them.
 	Observe func(n *model.Node, in []*tensor.Tensor)
@@ -32,14 +34,15 @@ const maxPlans = 8
 // Session is one run's state of a model: plans, arena, caches, workers. It is not safe for
 // concurrent use; several sessions may share a model.
 type Session struct {
-	model  *model.Model
-	pool   *kernels.Pool
-	plans  []*cachedPlan // most recently used first
-	arena  []byte
-	states map[string]*state
-	ctx    int
-	shared int64  // bytes of states that belong to another session
-	needs  *needs // of the budget
+	model     *model.Model
+	pool      *kernels.Pool
+	plans     []*cachedPlan // most recently used first
+	arena     []byte
+	states    map[string]*state
+	ctx       int
+	sequences int    // texts that the caches hold
+	shared    int64  // bytes of states that belong to another session
+	needs     *needs // of the budget
 
 	observe func(n *model.Node, in []*tensor.Tensor)
 }
@@ -58,7 +61,7 @@ func newSession(m *model.Model, o Options, shared map[string]*state) (*Session, 
 	if err := checkGraph(m.Graph); err != nil {
 		return nil, err
 	}
-	s := &Session{model: m, ctx: o.Context, observe: o.Observe}
+	s := &Session{model: m, ctx: o.Context, sequences: max(1, o.Sequences), observe: o.Observe}
 	if s.ctx == 0 && m.Meta.LM != nil {
 		s.ctx = m.Meta.LM.ContextLength
 	}
@@ -66,7 +69,7 @@ func newSession(m *model.Model, o Options, shared map[string]*state) (*Session, 
 	if threads <= 0 {
 		threads = goruntime.NumCPU()
 	}
-	if err := s.makeStates(o.Cache, shared); err != nil {
+	if err := s.makeStates(o.Cache, s.sequences, shared); err != nil {
 		return nil, err
 	}
 	if err := s.reserve(0); err != nil {
@@ -83,8 +86,8 @@ type state struct {
 	cache *cacheRows // how a cache is kept that does not lie as the graph says, or nil
 }
 
-// makeStates allocates the caches that are not shared; their unknown dimensions are "batch" (1) and "ctx".
-func (s *Session) makeStates(cache CacheType, shared map[string]*state) error {
+// makeStates allocates the caches that are not shared; their unknown dimensions are "batch" and "ctx".
+func (s *Session) makeStates(cache CacheType, batch int, shared map[string]*state) error {
 	cache, err := ParseCacheType(string(cache))
 	if err != nil {
 		return err
@@ -107,7 +110,7 @@ func (s *Session) makeStates(cache CacheType, shared map[string]*state) error {
 			case d.IsKnown():
 				shape[i] = d.N
 			case d.Sym == "batch":
-				shape[i] = 1
+				shape[i] = batch
 			case d.Sym == "ctx" && s.ctx > 0:
 				shape[i] = s.ctx
 			default:
@@ -177,9 +180,9 @@ func (s *Session) execute(ctx context.Context, p *plan) error {
 }
 
 // newPlan prepares the model's graph for inputs of these shapes.
-func (s *Session) newPlan(shapes map[string][]int) (p *plan, err error) {
+func (s *Session) newPlan(shapes map[string][]int, states map[string]*state) (p *plan, err error) {
 	err = guard(func() error {
-		p, err = newPlan(s.model.Graph, shapes, s.states, s.pool)
+		p, err = newPlan(s.model.Graph, shapes, states, s.pool)
 		return err
 	})
 	if err == nil {
@@ -221,7 +224,7 @@ func (s *Session) planFor(in map[string]*tensor.Tensor) (*plan, error) {
 		}
 		shapes[v.Name] = append([]int{}, in[v.Name].Shape...)
 	}
-	p, err := s.newPlan(shapes)
+	p, err := s.newPlan(shapes, s.states)
 	if err != nil {
 		return nil, err
 	}
