@@ -18,7 +18,7 @@ func (q *quantizer) choose(ctx context.Context) error {
 	if q.o.Strategy == Uniform {
 		for i, c := range q.candidates {
 			q.o.progress("quantize", i, len(q.candidates))
-			c.choice = option{bits: q.o.Bits, bytes: int64(dtypeOf(q.o.Bits).Format().Bytes(c.n, c.k))}
+			c.choice = option{bits: q.o.Bits, bytes: c.size(q.o.Bits)}
 			c.why = fmt.Sprintf("uniform %d bit", q.o.Bits)
 			if err := q.measureError(c, &c.choice); err != nil {
 				return err

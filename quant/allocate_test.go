@@ -7,10 +7,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// bytes of the widths 8, 4, 3, 2 for a matrix of n weights, without scales.
+// plain are the widths 8, 4, 3 and 2 of a matrix of n weights, without scales.
 func plain(n int64, errs ...float64) []option {
 	var list []option
-	for i, bits := range widths {
+	for i, bits := range widths[1:] {
 		list = append(list, option{bits: bits, bytes: n * int64(bits) / 8, err: errs[i]})
 	}
 	return list

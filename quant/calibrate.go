@@ -30,7 +30,7 @@ func (q *quantizer) calibrate(ctx context.Context) error {
 	if q.probe, err = eval.NewProbe(ctx, q.m, q.o.Calib, o); err != nil {
 		return err
 	}
-	shared := map[*moment]*kernels.Feedback{}
+	shared := map[product]*kernels.Feedback{}
 	for i, c := range q.candidates {
 		q.o.progress("decompose", i, len(q.candidates))
 		c.use(ms.of[c.name], shared)
@@ -39,8 +39,14 @@ func (q *quantizer) calibrate(ctx context.Context) error {
 	return nil
 }
 
+// product is what a feedback is made of: a moment, less the product of its means if a bias takes these up.
+type product struct {
+	m       *moment
+	centred bool
+}
+
 // use sets the candidate's feedback, or at least its importance, from the moments of the rows that it meets.
-func (c *candidate) use(ms []*moment, shared map[*moment]*kernels.Feedback) {
+func (c *candidate) use(ms []*moment, shared map[product]*kernels.Feedback) {
 	if len(ms) == 0 {
 		c.basis = "read by rows: all weights alike"
 		return
@@ -53,6 +59,14 @@ func (c *candidate) use(ms []*moment, shared map[*moment]*kernels.Feedback) {
 			diag[i] += v
 		}
 	}
+	alone := len(ms) == 1
+	if alone && c.bias != "" && ms[0].rows > 0 {
+		c.mean = make([]float64, c.k)
+		for i, v := range ms[0].mean {
+			c.mean[i] = v / float64(ms[0].rows)
+			diag[i] = max(diag[i]-float64(c.mean[i]*v), 0)
+		}
+	}
 	if c.importance = importance(diag); c.importance == nil {
 		c.basis = "not reached by the calibration data"
 		return
@@ -61,14 +75,21 @@ func (c *candidate) use(ms []*moment, shared map[*moment]*kernels.Feedback) {
 		c.basis = "column importance (no memory left for error feedback)"
 		return
 	}
-	alone := len(ms) == 1
-	if alone && shared[ms[0]] != nil {
-		c.feedback = shared[ms[0]]
+	key := product{ms[0], c.mean != nil}
+	if alone && shared[key] != nil {
+		c.feedback = shared[key]
 	} else {
 		h := make([]float64, c.k*c.k)
 		for _, m := range ms {
 			for i, v := range m.sum {
 				h[i] += float64(v)
+			}
+		}
+		if c.mean != nil {
+			for i, u := range c.mean {
+				for j, v := range ms[0].mean {
+					h[i*c.k+j] -= float64(u * v)
+				}
 			}
 		}
 		// A moment that cannot be decomposed leaves the importance to go by.
@@ -78,7 +99,7 @@ func (c *candidate) use(ms []*moment, shared map[*moment]*kernels.Feedback) {
 	if c.feedback != nil {
 		c.basis = "error feedback"
 		if alone {
-			shared[ms[0]] = c.feedback
+			shared[key] = c.feedback
 		}
 	}
 }

@@ -17,12 +17,23 @@ type candidate struct {
 	importance []float32
 	// feedback is the second moment of those activations, measured or estimated. nil = go by importance.
 	feedback *kernels.Feedback
+	bias     string         // the constant that can be moved with the weights (findBiases); "" = none
+	mean     []float64      // of the inputs, if the bias takes up the errors' mean; else nil
 	basis    string         // what the quantization goes by, for the report
 	blocks   map[int][]byte // by width: made before, kept while there is room
 	options  []option       // widths by falling bytes; measured for the adaptive strategy
 	sens     float64        // loss caused by a relative error of 1
 	choice   option
 	why      string
+}
+
+// size returns the bytes of the candidate in a width.
+func (c *candidate) size(bits int) int64 {
+	n, err := tensor.ByteSize(dtypeOf(bits), c.t.Shape, tensor.Panel16)
+	if err != nil {
+		panic("quant: " + err.Error()) // the float panels have more bytes, and exist
+	}
+	return int64(n)
 }
 
 // option is one width for a candidate.

@@ -21,11 +21,12 @@ const blocksLimit = 1 << 30
 // they are needed.
 func (q *quantizer) encode() *model.Model {
 	out := q.m.Clone()
+	q.narrow(out.Graph)
 	quantized := map[string]bool{}
 	for _, c := range q.candidates {
 		if c.choice.bits != 0 {
-			out.Graph.Init[c.name] = q.quantized(c, c.choice.bits)
-			quantized[c.name] = true
+			q.place(out.Graph, c, c.choice.bits)
+			quantized[c.name] = c.choice.bits != halfBits
 		}
 	}
 	if q.o.ActBits == 32 {
@@ -49,6 +50,9 @@ func keepActivations(g *model.Graph, quantized map[string]bool) {
 // quantized returns the candidate in the given width as a deferred tensor.
 func (q *quantizer) quantized(c *candidate, bits int) *tensor.Tensor {
 	dt := dtypeOf(bits)
+	if bits == halfBits {
+		return c.half(q.o.Threads)
+	}
 	lv := kernels.DefaultLevels(dt.Format())
 	return tensor.Deferred(dt, c.t.Shape, tensor.Panel16, lv, func(dst []byte) error {
 		if made := c.blocks[bits]; made != nil {
@@ -97,6 +101,9 @@ func (c *candidate) eachSlab(threads int, fn func(pool *kernels.Pool, rows []flo
 // measureError sets o.err: what quantizing c to o.bits does to its product. The blocks are kept while there
 // is room.
 func (q *quantizer) measureError(c *candidate, o *option) error {
+	if o.bits == halfBits {
+		return q.measureHalf(c, o)
+	}
 	f := dtypeOf(o.bits).Format()
 	lv := kernels.DefaultLevels(f)
 	blocks := tensor.AlignedBytes(int(o.bytes))

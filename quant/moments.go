@@ -41,6 +41,8 @@ func (b *feedbackBudget) take(k int) bool {
 type moment struct {
 	k      int
 	diag   []float64
+	mean   []float64 // sums of the rows
+	rows   int64
 	sum    []float32 // k x k, or nil if the limit was reached
 	reader string    // output of the node that adds to it: the first that reads the value this way
 }
@@ -86,7 +88,7 @@ func (q *quantizer) newMoments(budget *feedbackBudget) *moments {
 			}
 			m := byRows[rows]
 			if m == nil {
-				m = &moment{k: c.k, reader: n.Outputs[0], diag: make([]float64, c.k)}
+				m = &moment{k: c.k, reader: n.Outputs[0], diag: make([]float64, c.k), mean: make([]float64, c.k)}
 				if budget.take(c.k) {
 					m.sum = make([]float32, c.k*c.k)
 				}
@@ -118,9 +120,11 @@ func (ms *moments) observe(n *model.Node, in []*tensor.Tensor) {
 func (ms *moments) add(m *moment, x []float32) {
 	k := m.k
 	rows := len(x) / k
+	m.rows += int64(rows)
 	for r := range rows {
 		for i, v := range x[r*k : (r+1)*k] {
 			m.diag[i] += float64(v) * float64(v)
+			m.mean[i] += float64(v)
 		}
 	}
 	if m.sum == nil || rows == 0 {

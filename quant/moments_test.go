@@ -102,7 +102,7 @@ func TestMomentsOverTheLimit(t *testing.T) {
 	byName := map[string]*candidate{}
 	for _, c := range q.candidates {
 		byName[c.name] = c
-		c.use(ms.of[c.name], map[*moment]*kernels.Feedback{})
+		c.use(ms.of[c.name], map[product]*kernels.Feedback{})
 	}
 	if c := byName["gate"]; c.feedback == nil || c.basis != "error feedback" {
 		t.Errorf("gate: %q", c.basis)

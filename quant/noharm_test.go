@@ -53,7 +53,7 @@ func TestDoNoHarm(t *testing.T) {
 	if err := q.measureSensitivity(ctx); err != nil {
 		t.Fatal(err)
 	}
-	const at3bit = 2
+	const at3bit = 3
 	for _, c := range q.candidates {
 		c.choice = c.options[at3bit]
 	}

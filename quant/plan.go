@@ -31,6 +31,7 @@ func Plan(ctx context.Context, m *model.Model, o Options) ([]Point, error) {
 	if len(q.candidates) == 0 {
 		return nil, &fault.Usage{What: "the model has no weight matrix to quantize"}
 	}
+	q.findBiases()
 	for _, step := range []func(context.Context) error{q.calibrate, q.measureOptions, q.measureSensitivity} {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -89,6 +89,7 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 	if len(q.candidates) == 0 {
 		return nil, nil, &fault.Usage{What: "the model has no weight matrix to quantize (was it converted with --no-fuse?)"}
 	}
+	q.findBiases()
 	if err := q.calibrate(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -173,7 +174,8 @@ type quantizer struct {
 	candidates []*candidate
 	probe      *eval.Probe // on the calibration data; nil if data-free
 	measured   int
-	kept       int64 // bytes of blocks in the candidates
+	halves     *[]string // names of the constants that narrow stores in 16 bits
+	kept       int64     // bytes of blocks in the candidates
 }
 
 // report measures the result and holds it against the gates. The report is complete
@@ -258,6 +260,8 @@ func number(v *float64) string {
 // dtypeOf returns the element type of a width.
 func dtypeOf(bits int) tensor.DType {
 	switch bits {
+	case halfBits:
+		return tensor.F16
 	case 8:
 		return tensor.D8
 	case 4:

@@ -80,7 +80,7 @@ func TestUniform(t *testing.T) {
 			t.Errorf("%d bit: %g bits per weight, calibration %q; want %g, none", bits, r.BitsPerW, r.Calibration, want)
 		}
 		for i, tr := range r.Tensors {
-			if tr.Bits == 32 {
+			if tr.Bits >= halfBits {
 				if tr.RelError != 0 || !strings.HasPrefix(tr.Why, "stays") {
 					t.Errorf("a wide tensor: %+v", tr)
 				}

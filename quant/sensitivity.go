@@ -12,7 +12,7 @@ import (
 const probeBits = 3
 
 // widths are the options of the adaptive strategy.
-var widths = [...]int{8, 4, 3, 2}
+var widths = [...]int{halfBits, 8, 4, 3, 2}
 
 // measureOptions finds every candidate's relative error at every width.
 func (q *quantizer) measureOptions(ctx context.Context) error {
@@ -23,7 +23,7 @@ func (q *quantizer) measureOptions(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			o := option{bits: bits, bytes: int64(dtypeOf(bits).Format().Bytes(c.n, c.k))}
+			o := option{bits: bits, bytes: c.size(bits)}
 			if err := q.measureError(c, &o); err != nil {
 				return err
 			}
@@ -67,7 +67,7 @@ func (q *quantizer) sensitivity(ctx context.Context, c *candidate) (float64, err
 		return 0, nil
 	}
 	alone := q.m.Clone()
-	alone.Graph.Init[c.name] = q.quantized(c, probeBits)
+	q.place(alone.Graph, c, probeBits)
 	d, err := q.divergence(ctx, alone)
 	if err != nil {
 		return 0, fmt.Errorf("sensitivity of %s: %w", c.name, err)

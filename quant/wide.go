@@ -13,6 +13,10 @@ const minWide = 256
 // wide lists the weights that are no candidates, with the reason, in graph order: float constants of two and more
 // dimensions.
 func (q *quantizer) wide() []TensorReport {
+	narrowed := map[string]bool{}
+	for _, name := range q.narrowable() {
+		narrowed[name] = true
+	}
 	done := map[string]bool{}
 	for _, c := range q.candidates {
 		done[c.name] = true
@@ -27,9 +31,13 @@ func (q *quantizer) wide() []TensorReport {
 					continue
 				}
 				done[name] = true
-				out = append(out, TensorReport{
+				r := TensorReport{
 					Name: name, Shape: t.Shape, Bits: 8 * t.DType.Size(), Bytes: int64(t.Bytes()), Why: "stays: " + q.whyWide(name, n, i, t),
-				})
+				}
+				if narrowed[name] {
+					r.Bits, r.Bytes = halfBits, r.Bytes/2
+				}
+				out = append(out, r)
 			}
 			for _, sub := range n.Subgraphs() {
 				visit(sub.Nodes)

@@ -1,0 +1,139 @@
+package quant
+
+import (
+	"encoding/binary"
+
+	"github.com/dsk-toolkit/dsk/kernels"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+const (
+	// halfBits is the width of weights that stay floats, in 16 bits: what blocks of 8 bit cannot hold well, such as
+	// small matrices whose columns differ by orders of magnitude.
+	halfBits = 16
+	// halfError is the largest squared error, relative to the squares, with which floats are stored in 16 bits. Numbers
+	// within the normal range of F16 have 2^-24 and less.
+	halfError = 1e-6
+	maxHalf   = 65504
+)
+
+// fitsHalf reports whether floats keep their values in 16 bits.
+func fitsHalf(x []float32) bool {
+	var lost, total float64
+	for _, v := range x {
+		if !(v <= maxHalf && v >= -maxHalf) {
+			return false
+		}
+		d := float64(v) - float64(kernels.F16ToF32(kernels.F32ToF16(v)))
+		lost += float64(d * d)
+		total += float64(v) * float64(v)
+	}
+	return lost <= float64(halfError*total)
+}
+
+// halves writes x as F16.
+func halves(dst []byte, x []float32) {
+	for i, v := range x {
+		binary.LittleEndian.PutUint16(dst[2*i:], kernels.F32ToF16(v))
+	}
+}
+
+// narrow stores the convolutions' constants that are no candidates, which are filters of grouped convolutions and
+// biases, in 16 bits: beside the candidates' errors those of F16 are nothing, and in a small file the bytes are much.
+func (q *quantizer) narrow(g *model.Graph) {
+	for _, name := range q.narrowable() {
+		t := g.Init[name]
+		g.Init[name] = tensor.Deferred(tensor.F16, t.Shape, tensor.RowMajor, nil, func(dst []byte) error {
+			src, err := t.Loaded()
+			if err == nil {
+				halves(dst, src.F32())
+			}
+			return err
+		})
+	}
+}
+
+// narrowable lists the constants of narrow, in graph order.
+func (q *quantizer) narrowable() []string {
+	if q.halves != nil {
+		return *q.halves
+	}
+	g := q.m.Graph
+	candidates := map[string]bool{}
+	for _, c := range q.candidates {
+		candidates[c.name] = true
+	}
+	fit := map[string]bool{}
+	var order []string
+	var visit func(nodes []*model.Node)
+	visit = func(nodes []*model.Node) {
+		for _, n := range nodes {
+			for i, name := range n.Inputs {
+				if g.Init[name] == nil {
+					continue
+				}
+				ok := n.Is(model.DomainDsk, "Conv") && (i == 1 || i == 2)
+				if was, seen := fit[name]; seen {
+					fit[name] = was && ok
+				} else {
+					fit[name] = ok
+					order = append(order, name)
+				}
+			}
+			for _, sub := range n.Subgraphs() {
+				visit(sub.Nodes)
+			}
+		}
+	}
+	visit(g.Nodes)
+	for _, out := range g.Outputs {
+		fit[out.Name] = false
+	}
+	names := []string{}
+	for _, name := range order {
+		t := g.Init[name]
+		if !fit[name] || candidates[name] || t.DType != tensor.F32 || t.Layout != tensor.RowMajor {
+			continue
+		}
+		if src, err := t.Loaded(); err == nil && fitsHalf(src.F32()) {
+			names = append(names, name)
+		}
+	}
+	q.halves = &names
+	return names
+}
+
+// halfLoss is the relative squared error of weights in 16 bits, which are rounded by up to 2^-12 of themselves.
+const halfLoss = 1.0 / (3 << 24)
+
+// measureHalf sets o.err for the width of 16 bits: 1, which nothing chooses, where the weights leave F16's range.
+func (q *quantizer) measureHalf(c *candidate, o *option) error {
+	fits := true
+	err := c.eachSlab(q.o.Threads, func(_ *kernels.Pool, rows []float32, _, _ int) error {
+		fits = fits && fitsHalf(rows)
+		return nil
+	})
+	if o.err = halfLoss; !fits {
+		o.err = 1
+	}
+	return err
+}
+
+// half returns the candidate in 16 bits as a deferred tensor.
+func (c *candidate) half(threads int) *tensor.Tensor {
+	return tensor.Deferred(tensor.F16, c.t.Shape, tensor.Panel16, nil, func(dst []byte) error {
+		return c.eachSlab(threads, func(_ *kernels.Pool, rows []float32, lo, n int) error {
+			row := make([]byte, 2*c.k)
+			for r := lo; r < lo+n; r++ {
+				halves(row, rows[(r-lo)*c.k:(r-lo+1)*c.k])
+				// A panel has the elements of its rows side by side, column by column.
+				panel := dst[2*(r/kernels.PanelRows*kernels.PanelRows*c.k+r%kernels.PanelRows):]
+				for i := range c.k {
+					copy(panel[2*i*kernels.PanelRows:][:2], row[2*i:])
+				}
+			}
+			return nil
+		})
+	})
+}
