@@ -1,0 +1,210 @@
+package grad
+
+import (
+	"math"
+
+	"github.com/dsk-toolkit/dsk/kernels"
+	"github.com/dsk-toolkit/dsk/model"
+)
+
+var (
+	_ = register("", map[string]binder{
+		"MaxPool": bindMaxPool, "AveragePool": bindAveragePool,
+		"GlobalAveragePool": bindGlobalAverage, "GlobalMaxPool": bindGlobalMax,
+	})
+	_ = register(model.DomainDsk, map[string]binder{"MaxPool": bindMaxPool, "AveragePool": bindAveragePool})
+)
+
+// pool is a window that moves over each channel of a batch of pictures.
+type pool struct {
+	plane
+	x, y  image
+	batch int
+	whole bool // AveragePool divides by the window's size, padding included
+	after [2]int
+}
+
+func newPool(b *binding) (*pool, error) {
+	if err := b.floats(0); err != nil {
+		return nil, err
+	}
+	last := b.node.Domain == model.DomainDsk
+	v := &pool{batch: b.in[0].shape[0], whole: b.node.Int("count_include_pad", 0) != 0}
+	var okX, okY bool
+	v.x, okX = newImage(b.in[0].shape, last)
+	v.y, okY = newImage(b.out[0].shape, last)
+	if !okX || !okY {
+		return nil, unsupported("other than one or two spatial axes")
+	}
+	spatial := len(b.in[0].shape) - 2
+	var err error
+	if v.plane, err = newPlane(b.node, v.x, spatial, nil); err != nil {
+		return nil, err
+	}
+	dims := []model.Dim{model.Known(v.x.h), model.Known(v.x.w)}[2-spatial:]
+	w, err := model.WindowOf(b.node, dims, nil)
+	if err != nil {
+		return nil, err
+	}
+	v.after[1] = w.After[spatial-1]
+	if spatial == 2 {
+		v.after[0] = w.After[0]
+	}
+	return v, nil
+}
+
+// window calls f for each input in the window of an output, at its place in the picture.
+func (v *pool) window(c, oy, ox int, f func(at int)) {
+	for ky := range v.kh {
+		iy := oy*v.sh + ky*v.dh - v.top
+		if iy < 0 || iy >= v.x.h {
+			continue
+		}
+		for kx := range v.kw {
+			ix := ox*v.sw + kx*v.dw - v.left
+			if ix >= 0 && ix < v.x.w {
+				f(c*v.x.cs + iy*v.x.hs + ix*v.x.ws)
+			}
+		}
+	}
+}
+
+// outputs calls f for each output of picture i: with its number and its place.
+func (v *pool) outputs(i int, f func(c, oy, ox, at int)) {
+	for c := range v.y.c {
+		for oy := range v.y.h {
+			for ox := range v.y.w {
+				f(c, oy, ox, i*v.y.ns+c*v.y.cs+oy*v.y.hs+ox*v.y.ws)
+			}
+		}
+	}
+}
+
+// bindMaxPool binds MaxPool: the gradient goes to the first of the largest elements.
+func bindMaxPool(b *binding, s *step) error {
+	if len(b.out) > 1 && b.out[1] != nil {
+		return unsupported("indices as an output")
+	}
+	v, err := newPool(b)
+	if err != nil {
+		return err
+	}
+	x, y := b.in[0], b.out[0]
+	from := make([]int32, y.n)
+	cost := v.y.ns * v.kh * v.kw
+	s.forward = run(b.split(v.batch, cost, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			src := x.x()[i*v.x.ns : (i+1)*v.x.ns]
+			v.outputs(i, func(c, oy, ox, at int) {
+				best, place := float32(math.Inf(-1)), -1
+				v.window(c, oy, ox, func(p int) {
+					if src[p] > best || place < 0 {
+						best, place = src[p], p
+					}
+				})
+				y.x()[at], from[at] = best, int32(place)
+			})
+		}
+	}))
+	s.backward = b.split(v.batch, v.x.ns, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			dx := x.sink(i*v.x.ns, (i+1)*v.x.ns)
+			for at := i * v.y.ns; at < (i+1)*v.y.ns; at++ {
+				if p := from[at]; p >= 0 {
+					dx[p] += y.dy()[at]
+				}
+			}
+		}
+	})
+	return nil
+}
+
+// share is the number by which AveragePool divides.
+func (v *pool) share(oy, ox int) float32 {
+	count := func(o, stride, kernel, dilation, before, in, after int) int {
+		n := 0
+		for k := range kernel {
+			i := o*stride + k*dilation - before
+			if v.whole && i < in+after || i >= 0 && i < in {
+				n++
+			}
+		}
+		return n
+	}
+	n := count(oy, v.sh, v.kh, v.dh, v.top, v.x.h, v.after[0]) * count(ox, v.sw, v.kw, v.dw, v.left, v.x.w, v.after[1])
+	return 1 / float32(max(n, 1))
+}
+
+func bindAveragePool(b *binding, s *step) error {
+	v, err := newPool(b)
+	if err != nil {
+		return err
+	}
+	x, y := b.in[0], b.out[0]
+	cost := v.y.ns * v.kh * v.kw
+	s.forward = run(b.split(v.batch, cost, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			src := x.x()[i*v.x.ns : (i+1)*v.x.ns]
+			v.outputs(i, func(c, oy, ox, at int) {
+				var sum float32
+				v.window(c, oy, ox, func(p int) { sum += src[p] })
+				y.x()[at] = sum * v.share(oy, ox)
+			})
+		}
+	}))
+	s.backward = b.split(v.batch, cost, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			dx := x.sink(i*v.x.ns, (i+1)*v.x.ns)
+			v.outputs(i, func(c, oy, ox, at int) {
+				g := y.dy()[at] * v.share(oy, ox)
+				v.window(c, oy, ox, func(p int) { dx[p] += g })
+			})
+		}
+	})
+	return nil
+}
+
+func bindGlobalAverage(b *binding, s *step) error {
+	if err := b.floats(0); err != nil {
+		return err
+	}
+	x, y := b.in[0], b.out[0]
+	n := x.n / y.n
+	s.forward = run(b.split(y.n, n, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			y.x()[i] = kernels.SumRow(x.x()[i*n:(i+1)*n]) / float32(n)
+		}
+	}))
+	s.backward = b.split(y.n, n, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			dx := x.sink(i*n, (i+1)*n)
+			kernels.AddScalar(dx, dx, y.dy()[i]/float32(n))
+		}
+	})
+	return nil
+}
+
+func bindGlobalMax(b *binding, s *step) error {
+	if err := b.floats(0); err != nil {
+		return err
+	}
+	x, y := b.in[0], b.out[0]
+	n := x.n / y.n
+	s.forward = run(b.split(y.n, n, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			y.x()[i] = kernels.MaxRow(x.x()[i*n : (i+1)*n])
+		}
+	}))
+	s.backward = b.split(y.n, n, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			dx := x.sink(i*n, (i+1)*n)
+			for j, v := range x.x()[i*n : (i+1)*n] {
+				if v == y.x()[i] {
+					dx[j] += y.dy()[i]
+					break
+				}
+			}
+		}
+	})
+	return nil
+}

@@ -1,0 +1,589 @@
+// Package grad differentiates model graphs in reverse (Linnainmaa 1970; Griewank and Walther, "Evaluating Derivatives", 2008).
+//
+// A Tape is a graph bound to concrete shapes. Forward computes its outputs and keeps what Backward needs in one arena; Backward
+// goes back over the nodes and adds to the gradient of every parameter. A step allocates nothing, and its results do not depend
+// on the number of threads: sums that cross the parts of a task are made of parts whose number is fixed, in a fixed order.
+//
+// Matrix products go through gonum's blas32. The package does not choose its implementation: kernels/blas.Use registers ours.
+//
+// The tape sees a graph in its training form: fused operators are opened (open.go), weights are F32 whatever they were, and the
+// cache of a language model, empty before a sequence, is the sequence's own keys and values.
+package grad
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// Options say how a graph is to be differentiated.
+type Options struct {
+	// Shapes has the shape of every graph input that is not in Fixed, and of every state.
+	Shapes map[string][]int
+	// Fixed has inputs whose values never change. What depends on them alone is computed once.
+	Fixed map[string]*tensor.Tensor
+	// Outputs are the values to compute, inner ones included; nil means the graph's outputs.
+	Outputs []string
+	// Trainable chooses the weights that are parameters; nil chooses Weights.
+	Trainable func(name string) bool
+	// InputGrads asks for the gradients of the F32 inputs too.
+	InputGrads bool
+	// BatchStats makes BatchNormalization use the statistics of the batch and move the running ones (see Tape.Stats). Without it
+	// the running ones are constants.
+	BatchStats bool
+	// Eval computes a node through which no gradient flows and for which the package has no kernel: index arithmetic. The
+	// runtime supplies it. nil makes such nodes an error.
+	Eval func(n *model.Node, in []*tensor.Tensor) ([]*tensor.Tensor, error)
+	// Pool runs the work; nil means the calling goroutine.
+	Pool *kernels.Pool
+}
+
+// Param is a weight that is trained, or a running statistic. Value and Grad lie in memory of the tape: an optimizer writes
+// Value where it lies. The Grad of a statistic is nil.
+type Param struct {
+	Name        string
+	Shape       []int
+	Value, Grad []float32
+}
+
+// Tape is a graph ready to be trained; see New. It must not be used by two goroutines at once.
+type Tape struct {
+	graph  *model.Graph
+	o      Options
+	values map[string]*value
+	all    []*value
+	consts map[*tensor.Tensor]bool
+	steps  []*step
+	bufs   []*buffer
+	inputs []*value
+	outs   []*output
+	params []Param
+	stats  []Param
+	flat   []float32 // all parameters' values
+	grads  []float32 // all parameters' gradients
+	arena  int
+}
+
+// value is what the tape knows of a name.
+type value struct {
+	name     string
+	dtype    tensor.DType
+	shape    []int
+	n        int
+	root     *value         // whose memory it is; itself if it is no view
+	data     []float32      // of a root of type F32
+	grad     []float32      // of a root that needs one
+	t        *tensor.Tensor // of a root: the value as a tensor
+	needs    bool           // a gradient flows to it
+	constant bool           // known when the tape is made
+	external bool           // data is a constant's, a parameter's or the caller's
+	view     *tensor.Tensor // of a view that Eval reads
+}
+
+// x returns the elements of an F32 value.
+func (v *value) x() []float32 { return v.root.data }
+
+// dy returns the gradient of the value.
+func (v *value) dy() []float32 { return v.root.grad }
+
+// tensor returns the value as a tensor of its own shape.
+func (v *value) tensor() *tensor.Tensor {
+	if v.root == v {
+		return v.t
+	}
+	v.view.Data = v.root.t.Data
+	return v.view
+}
+
+// operand is a node's use of a value.
+type operand struct {
+	*value
+	add bool // the gradient holds a share already
+}
+
+// sink returns elements [lo, hi) of the operand's gradient, ready to be added to.
+func (o *operand) sink(lo, hi int) []float32 {
+	g := o.root.grad[lo:hi]
+	if !o.add {
+		clear(g)
+	}
+	return g
+}
+
+// beta is the factor with which a product takes what the gradient holds.
+func (o *operand) beta() float32 {
+	if o.add {
+		return 1
+	}
+	return 0
+}
+
+// buffer is memory of an operator in the arena.
+type buffer struct {
+	n    int
+	data []float32
+}
+
+// output is a value that the caller reads, and the gradient that it gives back.
+type output struct {
+	name  string
+	v     *value
+	seed  []float32
+	first bool // no other output lies in the same memory
+}
+
+// step is a bound node.
+type step struct {
+	node     *model.Node
+	in       []*operand // nil for an absent one
+	out      []*value
+	forward  func() error
+	backward func()
+	clear    []*value // gradients to be zero before backward
+	live     bool     // a gradient reaches it
+}
+
+// New binds the graph to shapes. The graph is not changed; its weights are copied.
+// Operators without a derivative here are a *fault.Unsupported that names all of them.
+func New(g *model.Graph, o Options) (*Tape, error) {
+	if o.Pool == nil {
+		o.Pool = kernels.NewPool(1)
+	}
+	g, err := open(g, o.Outputs)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tape{graph: g, o: o, values: map[string]*value{}}
+	if err := t.addWeights(); err != nil {
+		return nil, err
+	}
+	if err := t.addInputs(); err != nil {
+		return nil, err
+	}
+	var gaps []fault.Item
+	for _, n := range g.Nodes {
+		item, err := t.addNode(n)
+		if err != nil {
+			return nil, err
+		}
+		if item != nil {
+			gaps = append(gaps, *item)
+		}
+	}
+	if gaps != nil {
+		return nil, &fault.Unsupported{Kind: "derivative of operator", Items: gaps}
+	}
+	for _, out := range g.Outputs {
+		v := t.values[out.Name]
+		if v == nil {
+			return nil, fmt.Errorf("output %q is made by no node", out.Name)
+		}
+		t.outs = append(t.outs, &output{name: out.Name, v: v})
+	}
+	t.connect()
+	if err := t.place(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// set makes a name's value known.
+func (t *Tape) set(v *value) *value {
+	if v.root == nil {
+		v.root = v
+	}
+	v.n = 1
+	for _, d := range v.shape {
+		v.n *= d
+	}
+	t.values[v.name] = v
+	t.all = append(t.all, v)
+	return v
+}
+
+// addInputs makes values of the graph's inputs and states.
+func (t *Tape) addInputs() error {
+	for _, in := range t.graph.Inputs {
+		if f := t.o.Fixed[in.Name]; f != nil {
+			if f.DType != in.Type.DType {
+				return fmt.Errorf("input %s is %v, the fixed value is %v", in.Name, in.Type, f)
+			}
+			t.set(t.constant(in.Name, f))
+			continue
+		}
+		shape, ok := t.o.Shapes[in.Name]
+		if !ok {
+			return fmt.Errorf("input %s has no shape", in.Name)
+		}
+		if len(in.Type.Shape) != len(shape) && in.Type.Shape != nil {
+			return fmt.Errorf("input %s is %v, the shape given is %v", in.Name, in.Type, shape)
+		}
+		for i, d := range shape {
+			if d < 1 || in.Type.Shape != nil && in.Type.Shape[i].IsKnown() && in.Type.Shape[i].N != d {
+				return fmt.Errorf("input %s is %v, the shape given is %v", in.Name, in.Type, shape)
+			}
+		}
+		v := t.set(&value{name: in.Name, dtype: in.Type.DType, shape: shape, external: true,
+			needs: t.o.InputGrads && in.Type.DType == tensor.F32})
+		v.t = &tensor.Tensor{DType: v.dtype, Shape: shape}
+		t.inputs = append(t.inputs, v)
+	}
+	for _, s := range t.graph.States {
+		shape, ok := t.o.Shapes[s.Input.Name]
+		if !ok {
+			return fmt.Errorf("state %s has no shape", s.Input.Name)
+		}
+		if err := tensor.Room(product(shape)*max(s.Input.Type.DType.Size(), 1), "the state "+s.Input.Name); err != nil {
+			return err
+		}
+		t.set(t.constant(s.Input.Name, tensor.New(s.Input.Type.DType, shape...)))
+	}
+	return nil
+}
+
+// addNode binds a node. A node that cannot be is returned as a gap.
+func (t *Tape) addNode(n *model.Node) (*fault.Item, error) {
+	gap := func(dtype tensor.DType) *fault.Item {
+		op := n.Op
+		if n.Domain != "" {
+			op = n.Domain + "." + n.Op
+		}
+		return &fault.Item{Where: n.Name, What: op, DType: dtype.String()}
+	}
+	s := &step{node: n, in: make([]*operand, len(n.Inputs)), out: make([]*value, len(n.Outputs))}
+	c := &model.Inference{Node: n, In: make([]model.Type, len(n.Inputs)), Val: make([]*tensor.Tensor, len(n.Inputs)),
+		Sym: make([][]model.Dim, len(n.Inputs))}
+	needs, folds := false, len(n.Subgraphs()) == 0
+	for i, name := range n.Inputs {
+		if name == "" {
+			continue
+		}
+		v := t.values[name]
+		if v == nil {
+			return nil, fmt.Errorf("node %v: input %q is never written", n, name)
+		}
+		if v.dtype == tensor.Invalid { // made by a gap
+			for _, out := range n.Outputs {
+				t.set(&value{name: out})
+			}
+			return nil, nil
+		}
+		s.in[i] = &operand{value: v, add: true}
+		c.In[i] = model.Type{DType: v.dtype, Shape: model.Dims(v.shape...)}
+		if v.constant {
+			c.Val[i] = v.tensor()
+		}
+		needs, folds = needs || v.needs, folds && v.constant
+	}
+	if err := model.InferNode(c); err != nil {
+		return nil, err
+	}
+	for i, name := range n.Outputs {
+		if name == "" {
+			continue
+		}
+		shape, ok := c.Out[i].Static()
+		if !ok {
+			return nil, fmt.Errorf("node %v: the shape of output %s depends on data: %v", n, name, c.Out[i])
+		}
+		s.out[i] = t.set(&value{name: name, dtype: c.Out[i].DType, shape: shape,
+			needs: needs && c.Out[i].DType == tensor.F32})
+		s.out[i].t = &tensor.Tensor{DType: s.out[i].dtype, Shape: shape}
+	}
+	if n.Is("", "Shape") || n.Is("", "Size") {
+		folds, needs = true, false
+	}
+	if folds {
+		return t.fold(s, gap)
+	}
+	bind := binders[opKey{n.Domain, n.Op}]
+	float := s.out[0] != nil && s.out[0].dtype == tensor.F32
+	switch {
+	case bind != nil && float:
+		b := &binding{tape: t, node: n, in: s.in, out: s.out, val: c.Val}
+		if err := bind(b, s); err != nil {
+			if _, missing := err.(unsupported); missing && needs {
+				item := gap(s.out[0].dtype)
+				item.Hint = err.Error()
+				return item, nil
+			} else if !missing || t.o.Eval == nil {
+				return nil, fmt.Errorf("node %v: %w", n, err)
+			}
+			t.late(s)
+		}
+	case !needs && t.o.Eval != nil:
+		t.late(s)
+	default:
+		for _, v := range s.out {
+			if v != nil {
+				v.dtype = tensor.Invalid
+			}
+		}
+		return gap(c.In[0].DType), nil
+	}
+	t.steps = append(t.steps, s)
+	return nil, nil
+}
+
+// fold computes a node of constants now.
+func (t *Tape) fold(s *step, gap func(tensor.DType) *fault.Item) (*fault.Item, error) {
+	n := s.node
+	var out []*tensor.Tensor
+	if n.Is("", "Constant") {
+		c, err := model.ConstantValue(n)
+		if err != nil {
+			return nil, err
+		}
+		out = []*tensor.Tensor{c}
+	} else {
+		if t.o.Eval == nil {
+			return gap(s.out[0].dtype), nil
+		}
+		in := make([]*tensor.Tensor, len(s.in))
+		for i, o := range s.in {
+			if o != nil {
+				in[i] = o.tensor()
+			}
+		}
+		var err error
+		if out, err = t.o.Eval(n, in); err != nil {
+			return nil, err
+		}
+	}
+	for i, v := range s.out {
+		if v != nil {
+			*v = *t.constant(v.name, out[i])
+			v.root, v.n = v, out[i].Len()
+		}
+	}
+	return nil, nil
+}
+
+// late lets Eval compute the node at each step.
+func (t *Tape) late(s *step) {
+	for _, v := range s.out {
+		if v != nil {
+			v.root, v.needs, v.external = v, false, true
+		}
+	}
+	in := make([]*tensor.Tensor, len(s.in))
+	s.forward = func() error {
+		for i, o := range s.in {
+			if o != nil {
+				in[i] = o.tensor()
+			}
+		}
+		out, err := t.o.Eval(s.node, in)
+		if err != nil {
+			return err
+		}
+		for i, v := range s.out {
+			if v == nil {
+				continue
+			}
+			v.t.Data = out[i].Data
+			if v.dtype == tensor.F32 {
+				v.data = v.t.F32()
+			}
+		}
+		return nil
+	}
+}
+
+// connect finds for every node whether a gradient reaches it, and for every gradient who writes it first.
+func (t *Tape) connect() {
+	written := map[*value]bool{}
+	for _, o := range t.outs {
+		if o.v.needs {
+			o.first = !written[o.v.root]
+			written[o.v.root] = true
+		}
+	}
+	for i := range t.params {
+		written[t.values[t.params[i].Name]] = true
+	}
+	for i := len(t.steps) - 1; i >= 0; i-- {
+		s := t.steps[i]
+		if s.backward == nil {
+			continue
+		}
+		for _, v := range s.out {
+			s.live = s.live || v != nil && v.needs && written[v.root]
+		}
+		if !s.live {
+			continue
+		}
+		for _, v := range s.out {
+			if v != nil && v.needs && !written[v.root] {
+				written[v.root] = true
+				s.clear = append(s.clear, v.root)
+			}
+		}
+		uses := map[*value]int{}
+		for _, o := range s.in {
+			if o != nil && o.needs {
+				uses[o.root]++
+			}
+		}
+		for _, o := range s.in {
+			if o == nil || !o.needs || written[o.root] {
+				continue
+			}
+			if uses[o.root] == 1 {
+				o.add = false
+			} else if !slices.Contains(s.clear, o.root) {
+				s.clear = append(s.clear, o.root)
+			}
+		}
+		for v := range uses {
+			written[v] = true
+		}
+	}
+}
+
+// lineFloats is how many elements fill a line of the cache: the places in the arena are multiples.
+const lineFloats = kernels.LineBytes / 4
+
+// place gives values, gradients and buffers their places in one arena.
+func (t *Tape) place() error {
+	var wants []*[]float32
+	var sizes []int
+	total := 0
+	want := func(at *[]float32, n int) {
+		wants, sizes = append(wants, at), append(sizes, n)
+		total += (n + lineFloats - 1) / lineFloats * lineFloats
+	}
+	for _, v := range t.all {
+		if v.root != v || v.dtype != tensor.F32 {
+			continue
+		}
+		if !v.external && !v.constant {
+			want(&v.data, v.n)
+		}
+		if v.needs && v.grad == nil {
+			want(&v.grad, v.n)
+		}
+	}
+	for _, b := range t.bufs {
+		want(&b.data, b.n)
+	}
+	for _, o := range t.outs {
+		if o.v.needs {
+			want(&o.seed, o.v.n)
+		}
+	}
+	if err := tensor.Room(total*4, "the values and gradients of a training step"); err != nil {
+		return err
+	}
+	t.arena = total * 4
+	all := tensor.New(tensor.F32, total).F32()
+	for i, at := range wants {
+		*at, all = all[:sizes[i]:sizes[i]], all[(sizes[i]+lineFloats-1)/lineFloats*lineFloats:]
+	}
+	for _, v := range t.all {
+		if v.root == v && v.dtype == tensor.F32 && v.data != nil && !v.constant {
+			v.t.Data = tensor.FromSlice(v.data, v.n).Data
+		}
+	}
+	return nil
+}
+
+// Bytes returns the size of the arena.
+func (t *Tape) Bytes() int { return t.arena }
+
+// Params returns the parameters in the order of their names.
+func (t *Tape) Params() []Param { return t.params }
+
+// Stats returns the running statistics that Options.BatchStats moves, in the order of their names.
+func (t *Tape) Stats() []Param { return t.stats }
+
+// Flat returns the values and the gradients of all parameters, one behind the other in the order of Params.
+func (t *Tape) Flat() (values, grads []float32) { return t.flat, t.grads }
+
+// ZeroGrads sets the gradients of all parameters to 0. Backward adds to them.
+func (t *Tape) ZeroGrads() { clear(t.grads) }
+
+// Forward computes the outputs for inputs of the shapes that New was given. The inputs' memory must not change before Backward
+// has run.
+func (t *Tape) Forward(inputs map[string]*tensor.Tensor) error {
+	for _, v := range t.inputs {
+		in := inputs[v.name]
+		if in == nil {
+			return fmt.Errorf("input %s is missing", v.name)
+		}
+		if in.DType != v.dtype || !tensor.SameShape(in.Shape, v.shape) {
+			return fmt.Errorf("input %s is %v, want %v", v.name, in, v.t)
+		}
+		v.t.Data = in.Data
+		if v.dtype == tensor.F32 {
+			v.data = in.F32()
+		}
+	}
+	for _, s := range t.steps {
+		if s.forward == nil {
+			continue
+		}
+		if err := s.forward(); err != nil {
+			return fmt.Errorf("node %v: %w", s.node, err)
+		}
+	}
+	return nil
+}
+
+// Output returns an output as the last Forward left it; its memory is the tape's.
+func (t *Tape) Output(name string) *tensor.Tensor {
+	for _, o := range t.outs {
+		if o.name == name {
+			return o.v.tensor()
+		}
+	}
+	return nil
+}
+
+// OutputGrad returns the place for the derivative of the loss by an output, zero at first: it is to be written before Backward
+// and keeps its value. nil if no gradient flows from the output.
+func (t *Tape) OutputGrad(name string) []float32 {
+	for _, o := range t.outs {
+		if o.name == name {
+			return o.seed
+		}
+	}
+	return nil
+}
+
+// InputGrad returns the gradient of an input after Backward; nil without Options.InputGrads.
+func (t *Tape) InputGrad(name string) []float32 {
+	for _, v := range t.inputs {
+		if v.name == name {
+			return v.grad
+		}
+	}
+	return nil
+}
+
+// Backward adds the derivative of the loss by each parameter to its gradient, given what OutputGrad holds. It follows a Forward.
+func (t *Tape) Backward() {
+	for _, o := range t.outs {
+		switch {
+		case o.seed == nil:
+		case o.first:
+			copy(o.v.dy(), o.seed)
+		default:
+			kernels.Add(o.v.dy(), o.v.dy(), o.seed)
+		}
+	}
+	for i := len(t.steps) - 1; i >= 0; i-- {
+		s := t.steps[i]
+		if !s.live {
+			continue
+		}
+		for _, v := range s.clear {
+			clear(v.grad)
+		}
+		s.backward()
+	}
+}
