@@ -18,6 +18,7 @@ import (
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
+	"github.com/dsk-toolkit/dsk/runtime/detect"
 	"github.com/dsk-toolkit/dsk/runtime/vision"
 	"github.com/spf13/cobra"
 )
@@ -26,6 +27,7 @@ type convertOptions struct {
 	output, input, format, framework string
 	shapes                           []string
 	labels, preprocess, verify, name string
+	head                             string
 	weights                          string
 	noFuse, partial, force, listOps  bool
 }
@@ -83,6 +85,7 @@ EXIT STATUS
 	f.StringArrayVar(&o.shapes, "input-shape", nil, "NAME=1,3,224,224: fix an input's shape; may be repeated")
 	f.StringVar(&o.labels, "labels", "", "file with a class name a line")
 	f.StringVar(&o.preprocess, "preprocess", "", "how an image becomes the input")
+	f.StringVar(&o.head, "head", "", "detector head, where the outputs do not show it: "+strings.Join(detect.Kinds(), ", ")+", or a JSON file")
 	f.StringVar(&o.verify, "verify", "", "ONNX test data to hold the result against")
 	f.StringVar(&o.weights, "weights", "", "matrices in a .gguf file: f32, f16 (default), q8_0 or q4_0; quantized weights in a .onnx file: qdq (default) or f32")
 	f.BoolVar(&o.noFuse, "no-fuse", false, "keep the operators as they are in the source")
@@ -114,7 +117,9 @@ func (a *app) runConvert(ctx context.Context, o *convertOptions) error {
 		return err
 	}
 	defer rep.Close()
-	vision.Recognize(m)
+	if err := recognize(m, o.head); err != nil {
+		return err
+	}
 	for _, w := range rep.Warnings {
 		a.warn("%s", w)
 	}
@@ -137,6 +142,22 @@ func (a *app) runConvert(ctx context.Context, o *convertOptions) error {
 	}
 	a.printConverted(o.output, bytes, rep, parity)
 	return nil
+}
+
+// recognize gives a detector the head that --head says, a kind or a JSON file, or that its outputs show.
+func recognize(m *model.Model, head string) error {
+	if head == "" {
+		vision.Recognize(m)
+		return nil
+	}
+	if filepath.Ext(head) == ".json" {
+		b, err := os.ReadFile(head)
+		if err != nil {
+			return err
+		}
+		return fault.InFile(vision.SetHead(m, string(b)), head)
+	}
+	return vision.SetHead(m, head)
 }
 
 // exportGGUF writes a .dsk file, of a language model, as GGUF.

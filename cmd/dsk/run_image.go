@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -38,12 +39,14 @@ func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *
 	defer v.Close()
 	names := labels(m)
 	results := make([]imageResult, 0, len(files))
+	var took time.Duration
 	for i, file := range files {
 		img, err := dataset.ReadImage(file)
 		if err != nil {
 			return err
 		}
 		r := imageResult{File: file}
+		start := time.Now()
 		if v.Detects() {
 			r.Boxes, err = v.Boxes(ctx, img)
 		} else {
@@ -52,6 +55,7 @@ func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *
 		if err != nil {
 			return err
 		}
+		took += time.Since(start)
 		for i := range r.Classes {
 			r.Classes[i].Label = className(names, r.Classes[i].Class)
 		}
@@ -68,10 +72,15 @@ func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *
 			a.printImage(r, names)
 		}
 	}
-	if a.json {
+	rate := float64(len(files)) / max(took.Seconds(), 1e-9)
+	switch {
+	case a.json:
 		a.printJSON("run", struct {
 			Images []imageResult `json:"images"`
-		}{results})
+			Rate   float64       `json:"frames_per_second"`
+		}{results, rate})
+	case len(files) > 1 && o.annotate != "-":
+		a.print("%d images, %.1f frames per second", len(files), rate)
 	}
 	return nil
 }

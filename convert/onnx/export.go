@@ -62,13 +62,16 @@ type exporter struct {
 	g       *model.Graph
 	o       ExportOptions
 	weights map[string]string // names of values made of initializers, by name and form
-	plain   map[string]bool   // initializers that some node reads as they are
-	inits   []namedTensor
-	taken   map[string]bool
-	gaps    []fault.Item
-	opset   int
-	types   []tensor.DType // element types that initializers and values have
-	domains map[string]int // beside the default one
+	// prologue makes those values; its nodes come before all others.
+	prologue []*model.Node
+	plain    map[string]bool // initializers that some node reads as they are
+	inits    []namedTensor
+	taken    map[string]bool
+	labels   map[string]bool // names of nodes
+	gaps     []fault.Item
+	opset    int
+	types    []tensor.DType // element types that initializers and values have
+	domains  map[string]int // beside the default one
 }
 
 type namedTensor struct {
@@ -93,7 +96,7 @@ func newExporter(m *model.Model, o ExportOptions) (*exporter, error) {
 	if err := model.ChannelsFirst(g); err != nil {
 		return nil, err
 	}
-	e := &exporter{g: g, o: o, weights: map[string]string{}, plain: map[string]bool{}, taken: map[string]bool{}, opset: baseOpset, domains: map[string]int{}}
+	e := &exporter{g: g, o: o, weights: map[string]string{}, plain: map[string]bool{}, taken: map[string]bool{}, labels: map[string]bool{}, opset: baseOpset, domains: map[string]int{}}
 	for name := range g.Types {
 		e.taken[name] = true
 	}
@@ -122,24 +125,24 @@ func newExporter(m *model.Model, o ExportOptions) (*exporter, error) {
 }
 
 // model makes the ModelProto.
-func (e *exporter) model(m *model.Model) (*message, error) {
+func (e *exporter) model(m *model.Model) (*encoded, error) {
 	graph, err := e.graph(e.g, true)
 	if err != nil {
 		return nil, err
 	}
 	if len(e.gaps) > 0 {
-		return nil, &fault.Unsupported{Kind: "operator in ONNX", Items: collapse(e.gaps)}
+		return nil, &fault.Unsupported{Kind: "operator", Items: collapse(e.gaps)}
 	}
 	for _, dt := range e.types {
 		e.need(opsetOfType(dt))
 	}
-	msg := &message{}
+	msg := &encoded{}
 	msg.varint(1, uint64(irVersion(e.opset)))
 	msg.text(2, "dsk")
 	msg.text(3, e.o.Version)
 	msg.message(7, graph)
 	opset := func(domain string, version int) {
-		s := &message{}
+		s := &encoded{}
 		if domain != "" {
 			s.text(1, domain)
 		}
@@ -151,7 +154,7 @@ func (e *exporter) model(m *model.Model) (*message, error) {
 		opset(d, e.domains[d])
 	}
 	if m.Meta.License != "" {
-		s := &message{}
+		s := &encoded{}
 		s.text(1, "license")
 		s.text(2, m.Meta.License)
 		msg.message(14, s)
@@ -160,7 +163,7 @@ func (e *exporter) model(m *model.Model) (*message, error) {
 }
 
 // graph makes a GraphProto. The top graph's initializers are written last: its nodes decide which there are.
-func (e *exporter) graph(g *model.Graph, top bool) (*message, error) {
+func (e *exporter) graph(g *model.Graph, top bool) (*encoded, error) {
 	var nodes []*model.Node
 	for _, n := range g.Nodes {
 		list, err := e.lower(n)
@@ -171,19 +174,22 @@ func (e *exporter) graph(g *model.Graph, top bool) (*message, error) {
 	}
 	for _, v := range g.Outputs {
 		if t := e.g.Init[v.Name]; t != nil {
-			made, err := e.asIs(v.Name, t)
-			if err != nil {
-				return nil, err
-			}
-			nodes = append(nodes, made...)
+			e.asIs(v.Name, t)
 		}
 	}
-	msg := &message{}
-	for _, n := range nodes {
-		p, err := e.node(n)
+	list, err := e.nodes(nodes)
+	if err != nil {
+		return nil, err
+	}
+	if top {
+		before, err := e.nodes(e.prologue)
 		if err != nil {
 			return nil, err
 		}
+		list = append(before, list...)
+	}
+	msg := &encoded{}
+	for _, p := range list {
 		msg.message(1, p)
 	}
 	name := g.Name
@@ -217,6 +223,19 @@ func (e *exporter) graph(g *model.Graph, top bool) (*message, error) {
 	return msg, nil
 }
 
+// nodes makes NodeProtos. What subgraphs need joins the prologue meanwhile.
+func (e *exporter) nodes(nodes []*model.Node) ([]*encoded, error) {
+	var list []*encoded
+	for _, n := range nodes {
+		p, err := e.node(n)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
 // gap notes something that cannot be written.
 func (e *exporter) gap(n *model.Node, hint string) {
 	what := n.Op
@@ -228,11 +247,16 @@ func (e *exporter) gap(n *model.Node, hint string) {
 
 // name returns a new name like base.
 func (e *exporter) name(base string) string {
+	return unique(e.taken, base)
+}
+
+// unique returns base or, if that is taken, base with a number, and takes it.
+func unique(taken map[string]bool, base string) string {
 	name := base
-	for i := 1; e.taken[name]; i++ {
+	for i := 1; taken[name]; i++ {
 		name = fmt.Sprintf("%s.%d", base, i)
 	}
-	e.taken[name] = true
+	taken[name] = true
 	return name
 }
 
@@ -246,8 +270,8 @@ func (e *exporter) add(name string, t *tensor.Tensor) {
 }
 
 // value makes a ValueInfoProto. Dimensions of which nothing is known but that they are computed have no name outside.
-func (e *exporter) value(name string, t model.Type) *message {
-	v := &message{}
+func (e *exporter) value(name string, t model.Type) *encoded {
+	v := &encoded{}
 	v.text(1, name)
 	if t.DType != tensor.Invalid {
 		v.message(2, e.typeProto(t))
@@ -255,10 +279,10 @@ func (e *exporter) value(name string, t model.Type) *message {
 	return v
 }
 
-func (e *exporter) typeProto(t model.Type) *message {
-	msg := &message{}
+func (e *exporter) typeProto(t model.Type) *encoded {
+	msg := &encoded{}
 	if t.DType.Holds() {
-		inner := &message{}
+		inner := &encoded{}
 		inner.message(1, e.typeProto(model.Type{DType: t.DType.Item()}))
 		if t.DType.IsOptional() {
 			msg.message(9, inner)
@@ -268,12 +292,12 @@ func (e *exporter) typeProto(t model.Type) *message {
 		return msg
 	}
 	e.types = append(e.types, t.DType)
-	inner := &message{}
+	inner := &encoded{}
 	inner.varint(1, uint64(model.ElemCode(t.DType)))
 	if t.Shape != nil {
-		shape := &message{}
+		shape := &encoded{}
 		for _, d := range t.Shape {
-			dim := &message{}
+			dim := &encoded{}
 			switch {
 			case d.IsKnown():
 				dim.varint(1, uint64(d.N))

@@ -3,7 +3,6 @@ package onnx
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -19,31 +18,26 @@ func (e *exporter) lower(n *model.Node) ([]*model.Node, error) {
 	case n.Domain == model.DomainDsk:
 		e.gap(n, "only images whose axes are known are turned back")
 		return nil, nil
-	case n.Is("", "Gather") && e.g.Init[n.In(0)] != nil && e.g.Init[n.In(0)].DType.IsQuantized():
-		return e.gatherRows(n)
-	case n.Is("", "Attention"):
-		e.checkAttention(n)
+	case n.Is("", "Gather") && e.g.Init[n.In(0)] != nil && e.small(e.g.Init[n.In(0)]):
+		if t := e.g.Init[n.In(0)]; n.Int("axis", 0) == 0 && len(t.Shape) == 2 {
+			return e.gatherRows(n, t)
+		}
 	}
 	f := n.Clone()
-	var nodes []*model.Node
 	for i, in := range n.Inputs {
-		t := e.g.Init[in]
-		if t == nil {
-			continue
+		if t := e.g.Init[in]; t != nil {
+			f.Inputs[i] = e.asIs(in, t)
 		}
-		made, err := e.asIs(in, t)
-		if err != nil {
-			return nil, err
-		}
-		nodes = append(nodes, made...)
-		f.Inputs[i] = e.weights[in]
 	}
-	if n.Domain == "" {
-		e.need(opsetOf(n, e.typeOf))
-	} else {
+	if n.Domain != "" {
 		e.domains[n.Domain] = domainVersion(n.Domain)
+		return []*model.Node{f}, nil
 	}
-	return append(nodes, f), nil
+	e.need(opsetOf(n, e.typeOf))
+	if n.Op == "Attention" {
+		return e.attention(f), nil
+	}
+	return []*model.Node{f}, nil
 }
 
 // domainVersion is the version of a domain whose operators are written: the latest of ai.onnx.ml that changed one that dsk has.
@@ -74,37 +68,48 @@ func (e *exporter) typeOf(name string) model.Type {
 	return t
 }
 
-// checkAttention notes what our Attention has and ONNX's lacks.
-func (e *exporter) checkAttention(n *model.Node) {
+// attention notes what our Attention has and ONNX's lacks. A mask that is the same for all queries is written once for each: ONNX's text lets it
+// be, but ONNX Runtime wants the axis at its length.
+func (e *exporter) attention(n *model.Node) []*model.Node {
 	if n.Int("local_window_size", 0) != 0 {
 		e.gap(n, "ONNX's Attention has no sliding window (local_window_size)")
 	}
 	if n.In(7) != "" {
 		e.gap(n, "ONNX's Attention has no sinks")
 	}
+	delete(n.Attrs, "local_window_size")
+	mask, q := e.typeOf(n.In(3)).Shape, e.typeOf(n.In(0)).Shape
+	if n.In(3) == "" || len(mask) < 2 || mask[len(mask)-2] != model.Known(1) || len(q) < 3 || q[len(q)-2] == model.Known(1) {
+		return []*model.Node{n}
+	}
+	s := e.start(n)
+	axis := int64(len(q) - 2)
+	s.step("Shape", model.Attrs{"start": model.IntAttr(axis), "end": model.IntAttr(axis + 1)}, n.In(0))
+	parts := []string{s.value, e.ints(1)}
+	for range len(mask) - 2 {
+		parts = append([]string{e.ints(1)}, parts...)
+	}
+	s.step("Concat", model.Attrs{"axis": model.IntAttr(0)}, parts...)
+	s.step("Expand", nil, n.In(3), s.value)
+	n.Inputs[3] = s.value
+	return append(s.nodes, n)
 }
 
 // linear writes dsk.Linear as MatMul, Add of the bias and the activation.
 func (e *exporter) linear(n *model.Node) ([]*model.Node, error) {
-	x := e.typeOf(n.In(0))
-	w, nodes, err := e.matrix(n, x.DType)
-	if err != nil || w == "" {
-		return nil, err
+	dt := e.typeOf(n.In(0)).DType
+	s := e.start(n)
+	var w string
+	switch t := e.g.Init[n.In(1)]; {
+	case t == nil:
+		s.step("Transpose", permAttr([]int{1, 0}), n.In(1))
+		w = s.value
+	default:
+		w = e.cast(e.matrix(n.In(1), t), stored(t), dt)
 	}
-	in, made, err := e.operand(n.In(0), x.DType)
-	if err != nil {
-		return nil, err
-	}
-	nodes = append(nodes, made...)
-	bias, made, err := e.operand(n.In(2), x.DType)
-	if err != nil {
-		return nil, err
-	}
-	nodes = append(nodes, made...)
-	s := e.start(n, nodes)
-	s.step("MatMul", nil, in, w)
-	if bias != "" {
-		s.step("Add", nil, "", bias)
+	s.step("MatMul", nil, e.operand(n.In(0), dt), w)
+	if n.In(2) != "" {
+		s.step("Add", nil, s.value, e.operand(n.In(2), dt))
 	}
 	return s.finish(n)
 }
@@ -115,18 +120,15 @@ func (e *exporter) conv(n *model.Node) ([]*model.Node, error) {
 		e.gap(n, "only images whose axes are known are turned back")
 		return nil, err
 	}
-	x := e.typeOf(n.In(0))
-	w, nodes, err := e.kernel(n, x.DType)
-	if err != nil || w == "" {
-		return nil, err
-	}
-	var in [3]string
-	for i, k := range []int{0, 2, 3} {
-		var made []*model.Node
-		if in[i], made, err = e.operand(n.In(k), x.DType); err != nil {
-			return nil, err
-		}
-		nodes = append(nodes, made...)
+	dt := e.typeOf(n.In(0)).DType
+	s := e.start(n)
+	var w string
+	switch t := e.g.Init[n.In(1)]; {
+	case t == nil:
+		s.step("Transpose", permAttr(kernelOrder(len(e.typeOf(n.In(1)).Shape))), n.In(1))
+		w = s.value
+	default:
+		w = e.cast(e.kernel(n.In(1), t), stored(t), dt)
 	}
 	attrs := model.Attrs{}
 	for _, name := range []string{"kernel_shape", "strides", "pads", "dilations", "group", "auto_pad"} {
@@ -134,70 +136,36 @@ func (e *exporter) conv(n *model.Node) ([]*model.Node, error) {
 			attrs[name] = a
 		}
 	}
-	s := e.start(n, nodes)
-	if in[1] != "" {
-		s.step("Conv", attrs, in[0], w, in[1])
-	} else {
-		s.step("Conv", attrs, in[0], w)
+	in := []string{e.operand(n.In(0), dt), w}
+	if n.In(2) != "" {
+		in = append(in, e.operand(n.In(2), dt))
 	}
-	if in[2] != "" {
-		s.step("Add", nil, "", in[2])
+	s.step("Conv", attrs, in...)
+	if n.In(3) != "" {
+		s.step("Add", nil, s.value, e.operand(n.In(3), dt))
 	}
 	return s.finish(n)
 }
 
-// operand returns the value that stands for an operand of the given element type, and what makes it.
-func (e *exporter) operand(name string, dt tensor.DType) (string, []*model.Node, error) {
-	t := e.g.Init[name]
-	if name == "" || t == nil {
-		return name, nil, nil
-	}
-	made, err := e.asIs(name, t)
-	if err != nil {
-		return "", nil, err
-	}
-	name, cast := e.cast(e.weights[name], t.DType, dt)
-	return name, append(made, cast...), nil
-}
-
-// cast returns a value in another float type, and what makes it.
-func (e *exporter) cast(name string, from, to tensor.DType) (string, []*model.Node) {
-	if from == to || from.IsQuantized() || !from.IsFloat() || !to.IsFloat() {
-		return name, nil
-	}
-	key := name + " as " + to.String()
-	if e.weights[key] != "" {
-		return e.weights[key], nil
-	}
-	out := e.name(name + ".wide")
-	e.weights[key] = out
-	return out, []*model.Node{{Op: "Cast", Name: out, Inputs: []string{name}, Outputs: []string{out},
-		Attrs: model.Attrs{"to": model.IntAttr(model.ElemCode(to))}}}
-}
-
-// steps are nodes that work on one value after another.
+// steps are the nodes that take the place of one.
 type steps struct {
 	e     *exporter
-	base  string // of the names of nodes and values
-	out   string
+	base  string // of the nodes' names
+	out   string // of the values' names
 	nodes []*model.Node
-	value string
+	value string // that the last node yields
 }
 
-// start begins the nodes that take the place of n, after others.
-func (e *exporter) start(n *model.Node, before []*model.Node) *steps {
+func (e *exporter) start(n *model.Node) *steps {
 	name := n.Name
 	if name == "" {
 		name = n.Outputs[0]
 	}
-	return &steps{e: e, base: name, out: n.Outputs[0], nodes: before}
+	return &steps{e: e, base: name, out: n.Outputs[0]}
 }
 
-// step adds a node; the first input "" stands for the value so far.
+// step adds a node of one output.
 func (s *steps) step(op string, attrs model.Attrs, inputs ...string) {
-	if inputs[0] == "" {
-		inputs[0] = s.value
-	}
 	if attrs == nil {
 		attrs = model.Attrs{}
 	}
@@ -207,7 +175,7 @@ func (s *steps) step(op string, attrs model.Attrs, inputs ...string) {
 	s.nodes = append(s.nodes, n)
 }
 
-// finish adds the activation; the last node yields n's output.
+// finish adds n's activation; the last node yields its output.
 func (s *steps) finish(n *model.Node) ([]*model.Node, error) {
 	p := n.Floats("activation_params")
 	param := func(i int, def float32) float32 {
@@ -219,11 +187,11 @@ func (s *steps) finish(n *model.Node) ([]*model.Node, error) {
 	switch act := n.Str("activation", model.ActNone); act {
 	case model.ActNone:
 	case model.ActRelu, model.ActSigmoid, model.ActTanh, model.ActHardSwish:
-		s.step(act, nil, "")
+		s.step(act, nil, s.value)
 	case model.ActLeakyRelu:
-		s.step(act, model.Attrs{"alpha": model.FloatAttr(param(0, 0))}, "")
+		s.step(act, model.Attrs{"alpha": model.FloatAttr(param(0, 0))}, s.value)
 	case model.ActClip:
-		in := []string{"", "", ""}
+		in := []string{s.value, "", ""}
 		for i, bound := range []float32{param(0, float32(math.Inf(-1))), param(1, float32(math.Inf(1)))} {
 			if !math.IsInf(float64(bound), 0) {
 				in[i+1] = s.e.scalar(bound, s.e.typeOf(n.In(0)).DType)
@@ -235,9 +203,9 @@ func (s *steps) finish(n *model.Node) ([]*model.Node, error) {
 		s.step("Sigmoid", nil, x)
 		s.step("Mul", nil, x, s.value)
 	case model.ActGelu:
-		s.step("Gelu", nil, "")
+		s.step("Gelu", nil, s.value)
 	case model.ActGeluTanh:
-		s.step("Gelu", model.Attrs{"approximate": model.StringAttr("tanh")}, "")
+		s.step("Gelu", model.Attrs{"approximate": model.StringAttr("tanh")}, s.value)
 	default:
 		return nil, fmt.Errorf("node %v: unknown activation %q", n, act)
 	}
@@ -245,60 +213,14 @@ func (s *steps) finish(n *model.Node) ([]*model.Node, error) {
 	return s.nodes, nil
 }
 
-// scalar returns an initializer of one number.
-func (e *exporter) scalar(v float32, dt tensor.DType) string {
-	key := fmt.Sprint("scalar ", v, dt)
-	if e.weights[key] == "" {
-		name := e.name(fmt.Sprintf("constant.%g", v))
-		t := tensor.New(dt)
-		switch dt {
-		case tensor.F64:
-			tensor.View[float64](t)[0] = float64(v)
-		case tensor.F32:
-			t.F32()[0] = v
-		default:
-			tensor.View[uint16](t)[0] = narrow(v, dt)
-		}
-		e.add(name, t)
-		e.weights[key] = name
-	}
-	return e.weights[key]
-}
-
 // gatherRows writes a Gather of rows of quantized weights: their codes and scales are gathered, and rows made of those.
-func (e *exporter) gatherRows(n *model.Node) ([]*model.Node, error) {
-	t := e.g.Init[n.In(0)]
-	if n.Int("axis", 0) != 0 {
-		e.gap(n, "only rows of quantized weights can be gathered")
-		return nil, nil
-	}
-	ids, before, err := e.operand(n.In(1), tensor.Invalid)
-	if err != nil {
-		return nil, err
-	}
-	s := e.start(n, before)
-	if !e.small(t) || len(t.Shape) != 2 {
-		made, err := e.asIs(n.In(0), t)
-		if err != nil {
-			return nil, err
-		}
-		s.nodes = append(s.nodes, made...)
-		s.step("Gather", model.Attrs{"axis": model.IntAttr(0)}, e.weights[n.In(0)], ids)
-		return s.finish(n)
-	}
-	codes, scales, err := e.blocks(n.In(0), t, false)
-	if err != nil {
-		return nil, err
-	}
+func (e *exporter) gatherRows(n *model.Node, t *tensor.Tensor) ([]*model.Node, error) {
+	codes, scales := e.blocks(n.In(0), t, false)
+	ids := e.operand(n.In(1), tensor.I64)
+	s := e.start(n)
 	s.step("Gather", model.Attrs{"axis": model.IntAttr(0)}, codes, ids)
 	rows := s.value
 	s.step("Gather", model.Attrs{"axis": model.IntAttr(0)}, scales, ids)
-	s.step("DequantizeLinear", blockAttrs(len(e.typeOf(n.Outputs[0]).Shape)-1), rows, s.value)
+	s.step("DequantizeLinear", blockAttrs(-1), rows, s.value)
 	return s.finish(n)
-}
-
-// transposed returns the nodes that turn a value, and its name.
-func (e *exporter) transposed(name string, perm ...int64) (string, []*model.Node) {
-	out := e.name(name + ".turned")
-	return out, []*model.Node{{Op: "Transpose", Name: out, Inputs: []string{name}, Outputs: []string{out}, Attrs: model.Attrs{"perm": model.IntsAttr(slices.Clone(perm)...)}}}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// message is a protobuf message that is being made: bytes, with tensors between them whose elements are asked for when they are written.
-type message struct {
+// encoded is a protobuf message that is being made: bytes, with tensors between them whose elements are asked for when they are written.
+type encoded struct {
 	pieces []piece
 	size   int
 }
@@ -26,7 +26,7 @@ type piece struct {
 	size  int
 }
 
-func (m *message) append(b []byte) {
+func (m *encoded) append(b []byte) {
 	m.size += len(b)
 	if n := len(m.pieces); n > 0 && m.pieces[n-1].data == nil {
 		m.pieces[n-1].bytes = append(m.pieces[n-1].bytes, b...)
@@ -35,26 +35,26 @@ func (m *message) append(b []byte) {
 	m.pieces = append(m.pieces, piece{bytes: b})
 }
 
-func (m *message) varint(num int, v uint64) {
+func (m *encoded) varint(num int, v uint64) {
 	m.append(protowire.AppendVarint(protowire.AppendTag(nil, protowire.Number(num), protowire.VarintType), v))
 }
 
-func (m *message) fixed32(num int, v uint32) {
+func (m *encoded) fixed32(num int, v uint32) {
 	m.append(protowire.AppendFixed32(protowire.AppendTag(nil, protowire.Number(num), protowire.Fixed32Type), v))
 }
 
-func (m *message) text(num int, s string) { m.raw(num, []byte(s)) }
+func (m *encoded) text(num int, s string) { m.raw(num, []byte(s)) }
 
-func (m *message) raw(num int, b []byte) {
+func (m *encoded) raw(num int, b []byte) {
 	m.append(protowire.AppendBytes(protowire.AppendTag(nil, protowire.Number(num), protowire.BytesType), b))
 }
 
 // head starts a field of a size that follows.
-func (m *message) head(num, size int) {
+func (m *encoded) head(num, size int) {
 	m.append(protowire.AppendVarint(protowire.AppendTag(nil, protowire.Number(num), protowire.BytesType), uint64(size)))
 }
 
-func (m *message) message(num int, inner *message) {
+func (m *encoded) message(num int, inner *encoded) {
 	m.head(num, inner.size)
 	for _, p := range inner.pieces {
 		if p.data == nil {
@@ -67,7 +67,7 @@ func (m *message) message(num int, inner *message) {
 }
 
 // data adds a field with a tensor's bytes.
-func (m *message) data(num int, t *tensor.Tensor) {
+func (m *encoded) data(num int, t *tensor.Tensor) {
 	size := t.Bytes()
 	m.head(num, size)
 	m.pieces = append(m.pieces, piece{data: t, size: size})
@@ -75,7 +75,7 @@ func (m *message) data(num int, t *tensor.Tensor) {
 }
 
 // write writes the message; one tensor at a time is in memory.
-func (m *message) write(ctx context.Context, w io.Writer) error {
+func (m *encoded) write(ctx context.Context, w io.Writer) error {
 	for _, p := range m.pieces {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -96,12 +96,12 @@ func (m *message) write(ctx context.Context, w io.Writer) error {
 }
 
 // tensor makes a TensorProto of a row-major tensor.
-func (e *exporter) tensor(name string, t *tensor.Tensor) (*message, error) {
+func (e *exporter) tensor(name string, t *tensor.Tensor) (*encoded, error) {
 	code := model.ElemCode(t.DType)
 	if code == 0 || t.Layout != tensor.RowMajor {
 		return nil, fmt.Errorf("tensor %s: %v has no form in ONNX", name, t)
 	}
-	m := &message{}
+	m := &encoded{}
 	for _, d := range t.Shape {
 		m.varint(1, uint64(d))
 	}
@@ -142,8 +142,8 @@ func packSmall(dt tensor.DType, elements []byte) []byte {
 }
 
 // node makes a NodeProto of a node that ONNX has.
-func (e *exporter) node(n *model.Node) (*message, error) {
-	m := &message{}
+func (e *exporter) node(n *model.Node) (*encoded, error) {
+	m := &encoded{}
 	for _, in := range n.Inputs {
 		m.text(1, in)
 	}
@@ -151,7 +151,7 @@ func (e *exporter) node(n *model.Node) (*message, error) {
 		m.text(2, out)
 	}
 	if n.Name != "" {
-		m.text(3, n.Name)
+		m.text(3, unique(e.labels, n.Name)) // ONNX Runtime wants each once
 	}
 	m.text(4, n.Op)
 	names := make([]string, 0, len(n.Attrs))
@@ -173,8 +173,8 @@ func (e *exporter) node(n *model.Node) (*message, error) {
 }
 
 // attr makes an AttributeProto.
-func (e *exporter) attr(name string, a model.Attr) (*message, error) {
-	m := &message{}
+func (e *exporter) attr(name string, a model.Attr) (*encoded, error) {
+	m := &encoded{}
 	m.text(1, name)
 	kind := kindUndefined
 	switch a.Kind {

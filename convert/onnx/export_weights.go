@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -11,38 +12,87 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// asIs sees to it that an initializer exists under a name, e.weights[name], with the elements and axes that the graph gives it. It returns the
-// nodes that make it, once.
-func (e *exporter) asIs(name string, t *tensor.Tensor) ([]*model.Node, error) {
-	if e.weights[name] != "" {
-		return nil, nil
-	}
-	e.weights[name] = name
-	if !t.DType.IsQuantized() {
-		e.add(name, tensor.Unpack(t))
-		return nil, nil
-	}
-	if !e.small(t) {
-		e.add(name, dequantized(t))
-		return nil, nil
-	}
-	return e.fromBlocks(name, name, t)
+// The functions of this file return the names of values that are made of initializers. The nodes that make them stand before all others, so
+// that subgraphs can read them too, and each value is made once.
+
+// constant adds a node of the prologue and returns its output's name, which is new and like base.
+func (e *exporter) constant(base, op string, attrs model.Attrs, inputs ...string) string {
+	out := e.name(base)
+	e.constantAs(out, op, attrs, inputs...)
+	return out
 }
 
-// fromBlocks returns the nodes that make the value out of quantized weights, with the axes that they have.
-func (e *exporter) fromBlocks(out, name string, t *tensor.Tensor) ([]*model.Node, error) {
-	codes, scales, err := e.blocks(name, t, false)
-	if err != nil {
-		return nil, err
+func (e *exporter) constantAs(out, op string, attrs model.Attrs, inputs ...string) {
+	if attrs == nil {
+		attrs = model.Attrs{}
 	}
-	matrix := out
-	if len(t.Shape) != 2 {
-		matrix = e.name(out + ".rows")
+	n := &model.Node{Op: op, Name: out, Inputs: inputs, Outputs: []string{out}, Attrs: attrs}
+	e.need(opsetOf(n, e.typeOf))
+	e.prologue = append(e.prologue, n)
+}
+
+// operand returns the value of the given float type that stands for an operand; values that are no initializers stay.
+func (e *exporter) operand(name string, dt tensor.DType) string {
+	t := e.g.Init[name]
+	if name == "" || t == nil {
+		return name
 	}
-	e.need(21)
-	nodes := []*model.Node{{Op: "DequantizeLinear", Name: matrix, Inputs: []string{codes, scales}, Outputs: []string{matrix}, Attrs: blockAttrs(1)}}
-	if matrix == out {
-		return nodes, nil
+	return e.cast(e.asIs(name, t), stored(t), dt)
+}
+
+// cast returns a constant in another float type.
+func (e *exporter) cast(name string, from, to tensor.DType) string {
+	if from == to || !from.IsFloat() || !to.IsFloat() {
+		return name
+	}
+	key := name + " as " + to.String()
+	if e.weights[key] == "" {
+		e.weights[key] = e.constant(name+".wide", "Cast", model.Attrs{"to": model.IntAttr(model.ElemCode(to))}, name)
+	}
+	return e.weights[key]
+}
+
+// stored is the element type that a weight has when it is read.
+func stored(t *tensor.Tensor) tensor.DType {
+	if t.DType.IsQuantized() {
+		return tensor.F32
+	}
+	return t.DType
+}
+
+// small reports whether a weight is written as codes and scales.
+func (e *exporter) small(t *tensor.Tensor) bool {
+	return t.DType.IsQuantized() && e.o.Weights == WeightsQDQ && (t.DType != tensor.D8 || t.Levels.Shift <= math.MaxInt8-(kernels.MaxLevel-kernels.LevelZero))
+}
+
+// rowsOf returns the elements of a weight in rows, of float32 if it is quantized.
+func rowsOf(t *tensor.Tensor) *tensor.Tensor {
+	if t.DType.IsQuantized() {
+		return dequantized(t)
+	}
+	return tensor.Unpack(t)
+}
+
+// asIs returns an initializer with the elements and axes that the graph gives it, under its own name.
+func (e *exporter) asIs(name string, t *tensor.Tensor) string {
+	if e.weights[name] != "" {
+		return name
+	}
+	e.weights[name] = name
+	if e.small(t) {
+		e.fromBlocks(name, name, t)
+	} else {
+		e.add(name, rowsOf(t))
+	}
+	return name
+}
+
+// fromBlocks makes the value out of quantized weights, with the axes that they have.
+func (e *exporter) fromBlocks(out, name string, t *tensor.Tensor) {
+	codes, scales := e.blocks(name, t, false)
+	if len(t.Shape) == 2 {
+		e.constantAs(out, "DequantizeLinear", blockAttrs(1), codes, scales)
+		return
 	}
 	shape := make([]int64, len(t.Shape))
 	for i, d := range t.Shape {
@@ -50,7 +100,8 @@ func (e *exporter) fromBlocks(out, name string, t *tensor.Tensor) ([]*model.Node
 	}
 	shapeName := e.name(out + ".shape")
 	e.add(shapeName, tensor.FromSlice(shape, len(shape)))
-	return append(nodes, &model.Node{Op: "Reshape", Name: out, Inputs: []string{matrix, shapeName}, Outputs: []string{out}, Attrs: model.Attrs{}}), nil
+	matrix := e.constant(out+".rows", "DequantizeLinear", blockAttrs(1), codes, scales)
+	e.constantAs(out, "Reshape", nil, matrix, shapeName)
 }
 
 func blockAttrs(axis int) model.Attrs {
@@ -60,51 +111,47 @@ func blockAttrs(axis int) model.Attrs {
 // blocks adds codes and scales of quantized weights, seen as a matrix [N,K] or, turned, [K,N]: weight = code * scale, with the
 // code (level - kernels.LevelZero) and the scale of its group, for which the product of group's and row's is rounded to float32 as
 // kernels.DequantizeRow rounds it. So are the weights the same numbers.
-func (e *exporter) blocks(name string, t *tensor.Tensor, turned bool) (codes, scales string, err error) {
-	suffix := ".rows"
-	if turned {
-		suffix = ".columns"
-	}
-	key := name + suffix
+func (e *exporter) blocks(name string, t *tensor.Tensor, turned bool) (codes, scales string) {
+	key := fmt.Sprint(name, " in blocks ", turned)
 	if e.weights[key] != "" {
-		return e.weights[key], e.weights[key+".scale"], nil
+		return e.weights[key], e.weights[key+" scale"]
 	}
 	n, k := tensor.Matrix(t.Shape)
-	groups := kernels.Groups(k)
-	codes, scales = e.name(name+".codes"), e.name(name+".scale")
 	fill := func(dt tensor.DType, cols int, put func(q *tensor.Tensor, dst []byte, row int)) *tensor.Tensor {
-		shape := []int{n, cols}
-		wide := tensor.Deferred(dt, shape, tensor.RowMajor, nil, func(dst []byte) error {
+		all := tensor.Deferred(dt, []int{n, cols}, tensor.RowMajor, nil, func(dst []byte) error {
 			q, err := t.Loaded()
 			if err != nil {
 				return err
 			}
-			row := cols * dt.Size()
+			size := cols * dt.Size()
 			for r := range n {
-				put(q, dst[r*row:][:row], r)
+				put(q, dst[r*size:][:size], r)
 			}
 			return nil
 		})
-		return wide
+		if turned {
+			return permuted(all, 1, 0)
+		}
+		return all
 	}
-	c := fill(tensor.I8, k, func(q *tensor.Tensor, dst []byte, row int) {
+	codes, scales = e.name(name+".codes"), e.name(name+".scale")
+	e.add(codes, fill(tensor.I8, k, func(q *tensor.Tensor, dst []byte, row int) {
 		kernels.BlockCodes(dst, q.Data, t.DType.Format(), t.Levels, row, k)
-	})
-	s := fill(tensor.F32, groups, func(q *tensor.Tensor, dst []byte, row int) {
+	}))
+	e.add(scales, fill(tensor.F32, kernels.Groups(k), func(q *tensor.Tensor, dst []byte, row int) {
 		kernels.BlockScales(dst, q.Data, t.DType.Format(), row, k)
-	})
-	if turned {
-		if c, err = tensor.Permuted(c, 1, 0); err != nil {
-			return "", "", err
-		}
-		if s, err = tensor.Permuted(s, 1, 0); err != nil {
-			return "", "", err
-		}
+	}))
+	e.weights[key], e.weights[key+" scale"] = codes, scales
+	return codes, scales
+}
+
+// permuted is tensor.Permuted of a row-major tensor whose axes were counted.
+func permuted(t *tensor.Tensor, perm ...int) *tensor.Tensor {
+	out, err := tensor.Permuted(t, perm...)
+	if err != nil {
+		panic("onnx: " + err.Error())
 	}
-	e.add(codes, c)
-	e.add(scales, s)
-	e.weights[key], e.weights[key+".scale"] = codes, scales
-	return codes, scales, nil
+	return out
 }
 
 // dequantized returns the float32 numbers that quantized weights stand for.
@@ -122,142 +169,101 @@ func dequantized(t *tensor.Tensor) *tensor.Tensor {
 	})
 }
 
-// matrix returns the value [K,N] that MatMul reads for the weight [N,K] of n, in the element type dt, and what makes it; "" after a gap.
-func (e *exporter) matrix(n *model.Node, dt tensor.DType) (string, []*model.Node, error) {
-	name := n.In(1)
-	t := e.g.Init[name]
-	if t == nil {
-		w, nodes := e.transposed(name, 1, 0)
-		w, cast := e.cast(w, e.typeOf(name).DType, dt)
-		return w, append(nodes, cast...), nil
-	}
+// matrix returns the value [K,N] that MatMul reads for a weight [N,K]. A weight that other nodes read as it is, such as the table of
+// a vocabulary, lies in the file once.
+func (e *exporter) matrix(name string, t *tensor.Tensor) string {
 	key := name + " as a factor"
 	if e.weights[key] != "" {
-		w, cast := e.cast(e.weights[key], e.stored(t), dt)
-		return w, cast, nil
+		return e.weights[key]
 	}
-	if len(t.Shape) != 2 {
-		e.gap(n, "its weight is no matrix")
-		return "", nil, nil
-	}
+	shared := e.plain[name]
 	var w string
-	var nodes []*model.Node
-	var err error
 	switch {
-	case e.plain[name] && !e.small(t):
-		if nodes, err = e.asIs(name, t); err != nil {
-			return "", nil, err
-		}
-		var turn []*model.Node
-		w, turn = e.transposed(e.weights[name], 1, 0)
-		nodes = append(nodes, turn...)
 	case e.small(t):
-		codes, scales := "", ""
-		if codes, scales, err = e.blocks(name, t, !e.plain[name]); err != nil {
-			return "", nil, err
-		}
-		e.need(21)
+		codes, scales := e.blocks(name, t, !shared)
 		axis := 0
-		if e.plain[name] {
+		if shared {
 			axis = 1
 		}
-		w = e.name(name + ".value")
-		nodes = []*model.Node{{Op: "DequantizeLinear", Name: w, Inputs: []string{codes, scales}, Outputs: []string{w}, Attrs: blockAttrs(axis)}}
-		if e.plain[name] {
-			var turn []*model.Node
-			w, turn = e.transposed(w, 1, 0)
-			nodes = append(nodes, turn...)
-		}
+		w = e.constant(name+".value", "DequantizeLinear", blockAttrs(axis), codes, scales)
+	case shared:
+		w = e.asIs(name, t)
 	default:
-		src := tensor.Unpack(t)
-		if t.DType.IsQuantized() {
-			src = dequantized(t)
-		}
-		if src, err = tensor.Permuted(src, 1, 0); err != nil {
-			return "", nil, err
-		}
 		w = e.name(name + ".factor")
-		e.add(w, src)
+		e.add(w, permuted(rowsOf(t), 1, 0))
+	}
+	if shared {
+		w = e.constant(name+".factor", "Transpose", model.Attrs{"perm": model.IntsAttr(1, 0)}, w)
 	}
 	e.weights[key] = w
-	w, cast := e.cast(w, e.stored(t), dt)
-	return w, append(nodes, cast...), nil
+	return w
 }
 
-// small reports whether a weight is written as codes and scales.
-func (e *exporter) small(t *tensor.Tensor) bool {
-	return t.DType.IsQuantized() && e.o.Weights == WeightsQDQ && (t.DType != tensor.D8 || t.Levels.Shift <= math.MaxInt8-(kernels.MaxLevel-kernels.LevelZero))
-}
-
-// stored is the element type that a weight has when it is read.
-func (e *exporter) stored(t *tensor.Tensor) tensor.DType {
-	if t.DType.IsQuantized() {
-		return tensor.F32
-	}
-	return t.DType
-}
-
-// kernel returns the value [M,C/group,...] that Conv reads for the weight [M,...,C/group] of n, and what makes it; "" after a gap.
-func (e *exporter) kernel(n *model.Node, dt tensor.DType) (string, []*model.Node, error) {
-	name := n.In(1)
-	rank := len(e.typeOf(name).Shape)
-	if rank < 3 {
-		e.gap(n, "its weight has fewer than three axes")
-		return "", nil, nil
-	}
+// kernelOrder is the order of axes that makes a weight of Conv, [M,C/group,...], of one with its channels last.
+func kernelOrder(rank int) []int {
 	perm := []int{0, rank - 1}
 	for a := 1; a < rank-1; a++ {
 		perm = append(perm, a)
 	}
-	turn := func(from string) (string, []*model.Node) {
-		var p []int64
-		for _, a := range perm {
-			p = append(p, int64(a))
-		}
-		return e.transposed(from, p...)
-	}
-	t := e.g.Init[name]
-	if t == nil {
-		w, nodes := turn(name)
-		w, cast := e.cast(w, e.typeOf(name).DType, dt)
-		return w, append(nodes, cast...), nil
-	}
-	key := name + " as a kernel"
-	var nodes []*model.Node
-	if e.weights[key] == "" {
-		var w string
-		var err error
-		switch {
-		case e.small(t):
-			rows := e.name(name + ".value")
-			if nodes, err = e.fromBlocks(rows, name, t); err != nil {
-				return "", nil, err
-			}
-			var turned []*model.Node
-			w, turned = turn(rows)
-			nodes = append(nodes, turned...)
-		default:
-			src := tensor.Unpack(t)
-			if t.DType.IsQuantized() {
-				src = dequantized(t)
-			}
-			if src, err = tensor.Permuted(src, perm...); err != nil {
-				return "", nil, err
-			}
-			w = e.name(name + ".kernel")
-			e.add(w, src)
-		}
-		e.weights[key] = w
-	}
-	w, cast := e.cast(e.weights[key], e.stored(t), dt)
-	return w, append(nodes, cast...), nil
+	return perm
 }
 
-// narrow rounds a number to F16 or BF16.
-func narrow(v float32, dt tensor.DType) uint16 {
-	if dt == tensor.F16 {
-		return float16.Fromfloat32(v).Bits()
+func permAttr(perm []int) model.Attrs {
+	p := make([]int64, len(perm))
+	for i, a := range perm {
+		p[i] = int64(a)
 	}
-	b := math.Float32bits(v)
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
+	return model.Attrs{"perm": model.IntsAttr(p...)}
+}
+
+// kernel returns the value [M,C/group,...] that Conv reads for a weight [M,...,C/group].
+func (e *exporter) kernel(name string, t *tensor.Tensor) string {
+	key := name + " as a kernel"
+	if e.weights[key] != "" {
+		return e.weights[key]
+	}
+	perm := kernelOrder(len(t.Shape))
+	var w string
+	if e.small(t) {
+		rows := e.name(name + ".value")
+		e.fromBlocks(rows, name, t)
+		w = e.constant(name+".kernel", "Transpose", permAttr(perm), rows)
+	} else {
+		w = e.name(name + ".kernel")
+		e.add(w, permuted(rowsOf(t), perm...))
+	}
+	e.weights[key] = w
+	return w
+}
+
+// scalar returns an initializer of one number of F64, F32, F16 or BF16.
+func (e *exporter) scalar(v float32, dt tensor.DType) string {
+	key := fmt.Sprint("scalar ", v, dt)
+	if e.weights[key] == "" {
+		t := tensor.New(dt)
+		switch dt {
+		case tensor.F64:
+			tensor.View[float64](t)[0] = float64(v)
+		case tensor.F32:
+			t.F32()[0] = v
+		case tensor.F16:
+			tensor.View[uint16](t)[0] = float16.Fromfloat32(v).Bits()
+		default:
+			b := math.Float32bits(v)
+			tensor.View[uint16](t)[0] = uint16((b + 0x7fff + b>>16&1) >> 16)
+		}
+		e.weights[key] = e.name(fmt.Sprintf("constant.%g", v))
+		e.add(e.weights[key], t)
+	}
+	return e.weights[key]
+}
+
+// ints returns an initializer of I64 numbers.
+func (e *exporter) ints(v ...int64) string {
+	key := fmt.Sprint("ints ", v)
+	if e.weights[key] == "" {
+		e.weights[key] = e.name(fmt.Sprintf("ints.%d", v[0]))
+		e.add(e.weights[key], tensor.FromSlice(slices.Clone(v), len(v)))
+	}
+	return e.weights[key]
 }

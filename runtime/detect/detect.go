@@ -5,7 +5,7 @@ package detect
 import (
 	"encoding/json"
 	"math"
-	"sort"
+	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -22,17 +22,22 @@ type Box struct {
 	Y2    float32 `json:"y2"`
 }
 
-// Head describes how a detector's outputs are read.
+// Head describes how a detector's outputs are read. Each kind has a file, which says what it needs of the fields.
 type Head struct {
-	// Kind is "gfl": for each stride one output of class probabilities (.., cells, classes) and one of
-	// distances to the four sides, each a distribution over bins (.., cells, 4*bins); Generalized
-	// Focal Loss (Li et al., 2020), as NanoDet has it.
 	Kind    string  `json:"kind"`
 	Width   int     `json:"width"` // of the model's input
 	Height  int     `json:"height"`
-	Classes int     `json:"classes"`
-	Bins    int     `json:"bins"`
-	Levels  []Level `json:"levels"`
+	Classes int     `json:"classes"` // without a class that stands for the background
+	Bins    int     `json:"bins,omitempty"`
+	Levels  []Level `json:"levels,omitempty"`
+	// Rows is how many boxes an output holds, Output which one that is, of kinds with a single output of that kind.
+	Rows   int `json:"rows,omitempty"`
+	Output int `json:"output,omitempty"`
+	// Scores is the output with the classes' scores, of kinds that have one for all levels.
+	Scores int `json:"scores,omitempty"`
+	// Raw says that boxes are offsets from the levels' anchors; Pixels that they are in pixels rather than parts of the input's sides.
+	Raw    bool `json:"raw,omitempty"`
+	Pixels bool `json:"pixels,omitempty"`
 	// Boxes with a score above ScoreMin are kept, of boxes of a class that overlap by more than IoUMax
 	// only the best, and at most MaxBoxes in all.
 	ScoreMin float32 `json:"score_min"`
@@ -40,11 +45,45 @@ type Head struct {
 	MaxBoxes int     `json:"max_boxes"`
 }
 
-// Level is one stride of the feature pyramid and the indices of its outputs in the graph.
+// Level is one stride of the feature pyramid: the indices of its outputs in the graph, or its anchors.
 type Level struct {
 	Stride    int `json:"stride"`
-	Scores    int `json:"scores"`
-	Distances int `json:"distances"`
+	Scores    int `json:"scores,omitempty"`
+	Distances int `json:"distances,omitempty"`
+	// Anchors are widths and heights in pixels of the boxes that a cell predicts.
+	Anchors [][2]float32 `json:"anchors,omitempty"`
+}
+
+// kind is a way to read outputs.
+type kind struct {
+	name string
+	// check looks at what ParseHead has not.
+	check func(h *Head) error
+	// guess recognizes outputs by their shapes and sets what else there is to set; false if they are others.
+	guess func(h *Head, outputs [][]int) bool
+	// decode returns all boxes above ScoreMin.
+	decode func(h *Head, out []*tensor.Tensor) ([]Box, error)
+}
+
+// kinds are asked in this order by Guess.
+var kinds = []kind{gfl, ultraFace, ssd, yoloV5, yoloX, yoloV8, endToEnd}
+
+// Kinds returns the names of the kinds of heads.
+func Kinds() []string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+func (h *Head) kind() *kind {
+	for i := range kinds {
+		if kinds[i].name == h.Kind {
+			return &kinds[i]
+		}
+	}
+	return nil
 }
 
 // The thresholds that a head starts with: those of the COCO evaluation of the NanoDet project.
@@ -56,9 +95,10 @@ const (
 
 // The bounds of a head's numbers. Suppression takes time for each pair of boxes.
 const (
-	maxSize   = 1 << 16
-	maxLevels = 32
-	maxBoxes  = 1000
+	maxSize    = 1 << 16
+	maxLevels  = 32
+	maxAnchors = 64
+	maxBoxes   = 1000
 )
 
 // ParseHead reads the asset.
@@ -67,10 +107,11 @@ func ParseHead(b []byte) (*Head, error) {
 	if err := json.Unmarshal(b, &h); err != nil {
 		return nil, fault.Formatf("detector head", "%v", err)
 	}
-	if h.Kind != "gfl" {
-		return nil, &fault.Unsupported{Kind: "detector head", Items: []fault.Item{{What: h.Kind, Hint: "known: gfl"}}}
+	k := h.kind()
+	if k == nil {
+		return nil, &fault.Unsupported{Kind: "detector head", Items: []fault.Item{{What: h.Kind, Hint: "known: " + strings.Join(Kinds(), ", ")}}}
 	}
-	for _, n := range []int{h.Width, h.Height, h.Classes, h.Bins, len(h.Levels), h.MaxBoxes} {
+	for _, n := range []int{h.Width, h.Height, h.Classes, h.MaxBoxes} {
 		if n < 1 || n > maxSize {
 			return nil, fault.Formatf("detector head", "sizes are missing or out of range (1 to %d)", maxSize)
 		}
@@ -78,47 +119,41 @@ func ParseHead(b []byte) (*Head, error) {
 	if len(h.Levels) > maxLevels {
 		return nil, fault.Formatf("detector head", "%d levels; at most %d are read", len(h.Levels), maxLevels)
 	}
-	if h.Bins < 2 || h.MaxBoxes > maxBoxes || !(h.IoUMax >= 0) {
-		return nil, fault.Formatf("detector head", "%d bins, %d boxes or an overlap of %g is out of range", h.Bins, h.MaxBoxes, h.IoUMax)
+	if h.MaxBoxes > maxBoxes || !(h.IoUMax >= 0) || h.Output < 0 || h.Scores < 0 || h.Rows < 0 {
+		return nil, fault.Formatf("detector head", "%d boxes, an overlap of %g or an output's number is out of range", h.MaxBoxes, h.IoUMax)
 	}
 	for _, l := range h.Levels {
-		if l.Stride < 1 || l.Scores < 0 || l.Distances < 0 {
+		if l.Stride < 1 || l.Scores < 0 || l.Distances < 0 || len(l.Anchors) > maxAnchors {
 			return nil, fault.Formatf("detector head", "level %+v is out of range", l)
 		}
+	}
+	if err := k.check(&h); err != nil {
+		return nil, err
 	}
 	return &h, nil
 }
 
-// Guess recognizes a head by the shapes of a graph's outputs for an input of width x height: pairs of outputs
-// with as many cells as a stride gives, one of classes, one of 4*bins. nil if they are no such pairs.
-func Guess(outputs [][]int, width, height int) *Head {
-	h := &Head{Kind: "gfl", Width: width, Height: height, ScoreMin: defaultScoreMin, IoUMax: defaultIoUMax, MaxBoxes: defaultMaxBoxes}
-	byCells := map[int][]int{}
-	for i, s := range outputs {
-		cells, _, ok := matrix(s)
-		if !ok {
-			return nil
+// Guess recognizes a head by the shapes of a graph's outputs for an input of width x height; nil if it is none that is known.
+func Guess(outputs [][]int, width, height int) *Head { return GuessKind("", outputs, width, height) }
+
+// GuessKind is Guess for a kind that is known, "" for any.
+func GuessKind(name string, outputs [][]int, width, height int) *Head {
+	for _, k := range kinds {
+		h := &Head{Kind: k.name, Width: width, Height: height, ScoreMin: defaultScoreMin, IoUMax: defaultIoUMax, MaxBoxes: defaultMaxBoxes}
+		if (name == "" || name == k.name) && k.guess(h, outputs) {
+			return h
 		}
-		byCells[cells] = append(byCells[cells], i)
 	}
-	for cells, pair := range byCells {
-		stride := int(math.Round(math.Sqrt(float64(width*height) / float64(cells))))
-		if len(pair) != 2 || stride < 2 || ceilDiv(width, stride)*ceilDiv(height, stride) != cells {
-			return nil
-		}
-		_, classes, _ := matrix(outputs[pair[0]])
-		_, sides, _ := matrix(outputs[pair[1]])
-		if sides%4 != 0 || sides < 8 || classes == sides || h.Classes != 0 && (h.Classes != classes || h.Bins != sides/4) {
-			return nil
-		}
-		h.Classes, h.Bins = classes, sides/4
-		h.Levels = append(h.Levels, Level{Stride: stride, Scores: pair[0], Distances: pair[1]})
+	return nil
+}
+
+// Decode returns the boxes that the outputs of one image hold, best first.
+func (h *Head) Decode(out []*tensor.Tensor) ([]Box, error) {
+	boxes, err := h.kind().decode(h, out)
+	if err != nil {
+		return nil, err
 	}
-	if len(h.Levels) < 2 {
-		return nil
-	}
-	sort.Slice(h.Levels, func(i, j int) bool { return h.Levels[i].Stride < h.Levels[j].Stride })
-	return h
+	return Suppress(boxes, h.IoUMax, h.MaxBoxes), nil
 }
 
 // matrix reads a shape as (cells, columns), with a leading batch of 1 or without.
@@ -134,40 +169,17 @@ func matrix(s []int) (rows, cols int, ok bool) {
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// Decode returns the boxes that the outputs of one image hold, best first.
-func (h *Head) Decode(out []*tensor.Tensor) ([]Box, error) {
-	var boxes []Box
-	for _, l := range h.Levels {
-		cols, rows := ceilDiv(h.Width, l.Stride), ceilDiv(h.Height, l.Stride)
-		scores, err := h.output(out, l.Scores, cols*rows*h.Classes)
-		if err != nil {
-			return nil, err
-		}
-		dist, err := h.output(out, l.Distances, cols*rows*4*h.Bins)
-		if err != nil {
-			return nil, err
-		}
-		for cell := range cols * rows {
-			var sides [4]float32
-			decoded := false
-			for class, score := range scores[cell*h.Classes : (cell+1)*h.Classes] {
-				if !(score > h.ScoreMin) {
-					continue
-				}
-				if !decoded {
-					decoded = true
-					for s := range sides {
-						sides[s] = expectation(dist[(cell*4+s)*h.Bins:][:h.Bins]) * float32(l.Stride)
-					}
-				}
-				cx := (float32(cell%cols) + 0.5) * float32(l.Stride)
-				cy := (float32(cell/cols) + 0.5) * float32(l.Stride)
-				boxes = append(boxes, Box{Class: class, Score: score, X1: cx - sides[0], Y1: cy - sides[1], X2: cx + sides[2], Y2: cy + sides[3]})
-			}
-		}
+// cells is how many cells the levels of the strides have together.
+func (h *Head) cells(strides ...int) int {
+	n := 0
+	for _, s := range strides {
+		n += ceilDiv(h.Width, s) * ceilDiv(h.Height, s)
 	}
-	return Suppress(boxes, h.IoUMax, h.MaxBoxes), nil
+	return n
 }
+
+// pyramids are the strides that the YOLO family uses.
+var pyramids = [][]int{{8, 16, 32}, {8, 16, 32, 64}}
 
 func (h *Head) output(out []*tensor.Tensor, i, want int) ([]float32, error) {
 	if i >= len(out) || out[i].DType != tensor.F32 || out[i].Len() != want {
@@ -176,51 +188,9 @@ func (h *Head) output(out []*tensor.Tensor, i, want int) ([]float32, error) {
 	return out[i].F32(), nil
 }
 
-// expectation returns sum_i i softmax(x)_i.
-func expectation(x []float32) float32 {
-	m := x[0]
-	for _, v := range x {
-		m = max(m, v)
-	}
-	var sum, mean float64
-	for i, v := range x {
-		e := math.Exp(float64(v - m))
-		sum += e
-		mean += float64(i) * e
-	}
-	return float32(mean / sum)
+// centred makes a box of its centre and size.
+func centred(class int, score, x, y, w, h float32) Box {
+	return Box{Class: class, Score: score, X1: x - w/2, Y1: y - h/2, X2: x + w/2, Y2: y + h/2}
 }
 
-// Suppress sorts boxes by falling score and drops those that overlap a better one of their class by
-// more than iou (intersection over union); it returns at most limit.
-func Suppress(boxes []Box, iou float32, limit int) []Box {
-	sort.SliceStable(boxes, func(i, j int) bool { return boxes[i].Score > boxes[j].Score })
-	var kept []Box
-	for _, b := range boxes {
-		if len(kept) == limit {
-			break
-		}
-		free := true
-		for _, k := range kept {
-			if k.Class == b.Class && IoU(k, b) > iou {
-				free = false
-				break
-			}
-		}
-		if free {
-			kept = append(kept, b)
-		}
-	}
-	return kept
-}
-
-// IoU returns the area of two boxes' intersection over that of their union.
-func IoU(a, b Box) float32 {
-	w := min(a.X2, b.X2) - max(a.X1, b.X1)
-	h := min(a.Y2, b.Y2) - max(a.Y1, b.Y1)
-	if w <= 0 || h <= 0 {
-		return 0
-	}
-	inter := w * h
-	return inter / ((a.X2-a.X1)*(a.Y2-a.Y1) + (b.X2-b.X1)*(b.Y2-b.Y1) - inter)
-}
+func exp(x float32) float32 { return float32(math.Exp(float64(x))) }

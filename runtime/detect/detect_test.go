@@ -57,7 +57,7 @@ func TestGuess(t *testing.T) {
 	// The outputs of NanoDet for 416 x 416: strides 8, 16, 32; 80 classes, 8 bins.
 	out := [][]int{{1, 2704, 80}, {1, 676, 80}, {1, 169, 80}, {1, 2704, 32}, {1, 676, 32}, {1, 169, 32}}
 	want := &Head{Kind: "gfl", Width: 416, Height: 416, Classes: 80, Bins: 8, ScoreMin: defaultScoreMin, IoUMax: defaultIoUMax,
-		MaxBoxes: defaultMaxBoxes, Levels: []Level{{8, 0, 3}, {16, 1, 4}, {32, 2, 5}}}
+		MaxBoxes: defaultMaxBoxes, Levels: []Level{{Stride: 8, Scores: 0, Distances: 3}, {Stride: 16, Scores: 1, Distances: 4}, {Stride: 32, Scores: 2, Distances: 5}}}
 	if diff := cmp.Diff(want, Guess(out, 416, 416)); diff != "" {
 		t.Error(diff)
 	}
@@ -110,7 +110,7 @@ func TestDecode(t *testing.T) {
 
 func TestParseHeadRefuses(t *testing.T) {
 	var u *fault.Unsupported
-	if _, err := ParseHead([]byte(`{"kind":"ssd"}`)); !errors.As(err, &u) {
+	if _, err := ParseHead([]byte(`{"kind":"retina"}`)); !errors.As(err, &u) {
 		t.Errorf("an unknown head: %v", err)
 	}
 	for _, bad := range []string{``, `{"kind":"gfl"}`, `{"kind":"gfl","width":1,"height":1,"classes":1,"bins":8,"levels":[{"stride":0}]}`,

@@ -4,7 +4,6 @@ package vision
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"sort"
@@ -179,35 +178,4 @@ func Input(m *model.Model) (in model.Value, p *dataset.Preprocess, w, h int, err
 		p.Gray = true
 	}
 	return in, p, max(wd.N, 0), max(hd.N, 0), nil
-}
-
-// Recognize gives a model that an importer brought the detector head that its outputs show, if they do.
-func Recognize(m *model.Model) {
-	if m.Assets[model.AssetDetector] != nil || len(m.Graph.Inputs) != 1 {
-		return
-	}
-	_, _, w, h, err := Input(m)
-	if err != nil || w == 0 || h == 0 {
-		return
-	}
-	shapes := make([][]int, len(m.Graph.Outputs))
-	for i, o := range m.Graph.Outputs {
-		t := o.Type
-		if known, ok := m.Graph.Types[o.Name]; ok {
-			t = known
-		}
-		if shapes[i], _ = t.Static(); shapes[i] == nil {
-			return
-		}
-	}
-	head := detect.Guess(shapes, w, h)
-	if head == nil {
-		return
-	}
-	b, err := json.Marshal(head)
-	if err != nil {
-		return
-	}
-	m.Assets[model.AssetDetector] = b
-	m.Meta.Task = model.TaskDetect
 }
