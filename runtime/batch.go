@@ -2,7 +2,9 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
@@ -63,28 +65,28 @@ func (b *Batch) Close() { b.lm.Close() }
 // Context returns the number of tokens that a text may have, with its prompt.
 func (b *Batch) Context() int { return b.lm.Context() }
 
-// Run writes texts until requests is closed and all have ended. It waits for requests only while it has none. An error of
-// the model or of ctx ends all of them.
-func (b *Batch) Run(ctx context.Context, requests <-chan *Request) error {
+// Source gives the requests of a Batch. It returns nil if there is none now; with wait it must not do that, but wait for one. At the end
+// it returns io.EOF.
+type Source func(ctx context.Context, wait bool) (*Request, error)
+
+// Run writes texts until next has no more and all have ended. It waits for requests only while it has none. An error of next, of the model
+// or of ctx ends all of them.
+func (b *Batch) Run(ctx context.Context, next Source) error {
+	more := true
 	for {
-		for requests != nil && len(b.jobs) < b.lm.s.sequences {
-			r, open, err := b.receive(ctx, requests)
-			if err != nil {
+		for more && len(b.jobs) < b.lm.s.sequences {
+			r, err := next(ctx, len(b.jobs) == 0)
+			if err != nil && !errors.Is(err, io.EOF) {
 				return b.abandon(err)
 			}
-			if !open {
-				requests = nil
-			}
+			more = err == nil
 			if r == nil {
 				break
 			}
 			b.join(r)
 		}
-		if len(b.jobs) == 0 {
-			if requests == nil {
-				return nil
-			}
-			continue
+		if len(b.jobs) == 0 && !more {
+			return nil
 		}
 		if err := b.takePrompts(ctx); err != nil {
 			return b.abandon(err)
@@ -92,24 +94,6 @@ func (b *Batch) Run(ctx context.Context, requests <-chan *Request) error {
 		if err := b.step(ctx); err != nil {
 			return b.abandon(err)
 		}
-	}
-}
-
-// receive returns the next request, nil if there is none now. It waits if there is nothing else to do.
-func (b *Batch) receive(ctx context.Context, requests <-chan *Request) (r *Request, open bool, err error) {
-	if len(b.jobs) > 0 {
-		select {
-		case r, open = <-requests:
-			return r, open, nil
-		default:
-			return nil, true, nil
-		}
-	}
-	select {
-	case r, open = <-requests:
-		return r, open, nil
-	case <-ctx.Done():
-		return nil, true, ctx.Err()
 	}
 }
 

@@ -3,6 +3,7 @@ package runtime_test
 import (
 	"context"
 	"errors"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -51,23 +52,38 @@ func runBatch(t *testing.T, m *model.Model, tok *tokenizer.Tokenizer, o runtime.
 		t.Fatal(err)
 	}
 	defer b.Close()
-	requests := make(chan *runtime.Request, len(prompts))
+	var requests []*runtime.Request
 	texts, accounts := make([]string, len(prompts)), make([]*runtime.Generation, len(prompts))
 	for i, p := range prompts {
-		requests <- &runtime.Request{Prompt: p, Options: batchOptions(i),
+		requests = append(requests, &runtime.Request{Prompt: p, Options: batchOptions(i),
 			Emit: func(s string) error { texts[i] += s; return nil },
 			Done: func(g *runtime.Generation, err error) {
 				if err != nil || accounts[i] != nil {
 					t.Errorf("prompt %d: %v, %v before", i, err, accounts[i])
 				}
 				accounts[i] = g
-			}}
+			}})
 	}
-	close(requests)
-	if err := b.Run(context.Background(), requests); err != nil {
+	if err := b.Run(context.Background(), source(requests)); err != nil {
 		t.Fatal(err)
 	}
 	return texts, accounts
+}
+
+// source gives requests, with a pause before every third one that nobody waits for.
+func source(requests []*runtime.Request) runtime.Source {
+	calls := 0
+	return func(ctx context.Context, wait bool) (*runtime.Request, error) {
+		if len(requests) == 0 {
+			return nil, io.EOF
+		}
+		if calls++; calls%3 == 0 && !wait {
+			return nil, nil
+		}
+		r := requests[0]
+		requests = requests[1:]
+		return r, nil
+	}
 }
 
 // TestBatchEqualsAlone: every text is the one that its prompt gives alone, however many are written at a time and however caches are kept.
@@ -119,17 +135,17 @@ func TestBatchErrors(t *testing.T) {
 	good := tok.Encode("The old man", false)
 	stop := errors.New("enough")
 	var usage *fault.Usage
-	requests := make(chan *runtime.Request, 8)
+	var requests []*runtime.Request
 	var failed []error
 	add := func(prompt []int32, emit func(string) error) {
-		requests <- &runtime.Request{Prompt: prompt, Options: runtime.GenerateOptions{Sampler: &runtime.Sampler{}}, Emit: emit,
+		requests = append(requests, &runtime.Request{Prompt: prompt, Options: runtime.GenerateOptions{Sampler: &runtime.Sampler{}}, Emit: emit,
 			Done: func(g *runtime.Generation, err error) {
 				if err != nil {
 					failed = append(failed, err)
 				} else if g.Reason != "context" || len(g.Tokens) != 33-len(prompt) {
 					t.Errorf("%d tokens, %s", len(g.Tokens), g.Reason)
 				}
-			}}
+			}})
 	}
 	add(good, nil)
 	add(nil, nil)
@@ -137,18 +153,17 @@ func TestBatchErrors(t *testing.T) {
 	add([]int32{1 << 20}, nil)
 	add(good, func(string) error { return stop })
 	add(good, nil)
-	close(requests)
-	if err := b.Run(context.Background(), requests); err != nil {
+	if err := b.Run(context.Background(), source(requests)); err != nil {
 		t.Fatal(err)
 	}
 	if len(failed) != 4 || !errors.As(failed[0], &usage) || !errors.As(failed[1], &usage) || !errors.As(failed[2], &usage) || !errors.Is(failed[3], stop) {
 		t.Errorf("errors: %v", failed)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	requests, failed = make(chan *runtime.Request, 2), nil
+	requests, failed = nil, nil
 	add(good, func(string) error { cancel(); return nil })
 	add(good, nil)
-	if err := b.Run(ctx, requests); !errors.Is(err, context.Canceled) || len(failed) != 2 {
+	if err := b.Run(ctx, source(requests)); !errors.Is(err, context.Canceled) || len(failed) != 2 {
 		t.Errorf("canceled: %v, %v", err, failed)
 	}
 }

@@ -20,6 +20,7 @@ import (
 type runOptions struct {
 	text          textOptions
 	chat          chatOptions
+	batch         batchOptions
 	inputs        []string
 	outputDir     string
 	annotate      string
@@ -40,6 +41,8 @@ func (a *app) runCommand() *cobra.Command {
   dsk run chat.dsk --chat "Why is the sky blue?" --system "Answer in one sentence."
   dsk run chat.dsk -i
   dsk run lm.dsk "A person:" --json-schema person.json
+  dsk run lm.dsk "Once upon a time" --draft small.dsk
+  dsk run lm.dsk --jsonl prompts.jsonl > texts.jsonl
   dsk run flan-t5.dsk "Translate to German: a red bicycle"
   dsk run sentiment.dsk "What a good day" "What a bad day"
   dsk run cnn.dsk photo.jpg other.png
@@ -52,17 +55,26 @@ a question a line until the end of the input (Ctrl-D).
 The next token is found in these steps: --grammar or --json-schema, repetition, frequency
 and presence penalties, --temperature, --top-k, --top-p, --min-p, a draw with --seed.
 
+--draft guesses several tokens with a smaller model of the same tokenizer, which the model
+then checks at once: faster, and the output is the same (with a temperature: as likely).
+
+With --jsonl a line is {"prompt"} or {"messages"}, and may say "id", "max_tokens", "temperature",
+"top_k", "top_p", "min_p", "seed" and "stop" for itself. Texts are written --batch at a time, and
+are what each prompt gives alone. A line that is bad gives an "error" in its place.
+
 EXIT STATUS
-  2 if the prompt does not fit the context, or the model has no tokenizer or chat template;
-  3 if --max-tokens is too small for any output that the grammar or schema allows; 4 with
-  all gaps listed if a chat template, grammar or schema needs what is not supported; 6 if
-  one is broken, or the prompt is not UTF-8.`,
+  1 if a line of --jsonl gave no text; 2 if the prompt does not fit the context, or the model
+  has no tokenizer or chat template; 3 if --max-tokens is too small for any output that the
+  grammar or schema allows; 4 with all gaps listed if a chat template, grammar or schema
+  needs what is not supported; 6 if one is broken, or the prompt is not UTF-8, or the file of
+  --prompt-cache is damaged.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runRun(cmd.Context(), args[0], args[1:], &o) },
 	}
 	f := cmd.Flags()
 	o.text.add(f)
 	o.chat.add(f)
+	o.batch.add(f)
 	f.StringArrayVar(&o.inputs, "input", nil, "NAME=FILE.npy, or FILE.npz; may be repeated")
 	f.StringVar(&o.outputDir, "output-dir", "", "write every output there as NAME.npy")
 	f.BoolVar(&o.force, "force", false, "replace existing output files")
@@ -79,6 +91,8 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 	}
 	defer f.Close()
 	switch {
+	case o.batch.jsonl && m.Meta.Task != model.TaskLM:
+		return &fault.Usage{What: "--jsonl is for language models"}
 	case o.annotate != "" && (len(o.inputs) > 0 || m.Meta.Task == model.TaskLM):
 		return &fault.Usage{What: "--annotate is for models that are run on images"}
 	case m.Meta.Task == model.TaskSeq2Seq:
@@ -89,6 +103,8 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 		return fault.InFile(a.runTextClasses(ctx, m, args, o.top), path)
 	case m.Meta.Task == model.TaskEmbed:
 		return &fault.Usage{What: fmt.Sprintf("%s makes vectors of texts: use dsk embed, or --input NAME=FILE.npy", path)}
+	case m.Meta.Task == model.TaskLM && o.batch.jsonl:
+		return fault.InFile(a.runBatch(ctx, m, args, o), path)
 	case m.Meta.Task == model.TaskLM:
 		return fault.InFile(a.runText(ctx, m, args, &o.text, &o.chat), path)
 	case len(args) == 0:

@@ -145,19 +145,9 @@ func (c *conversation) converse(ctx context.Context) error {
 // turn asks a question and answers it. A question that cannot be asked leaves the conversation as it was.
 func (c *conversation) turn(ctx context.Context, question string) error {
 	messages := slices.Concat(c.messages, []chat.Message{{Role: "user", Content: question}})
-	room := 1
-	if c.o.overflow == "truncate" {
-		room = max(1, c.lm.Context()/4)
-		if c.o.maxTokens > 0 {
-			room = min(room, c.o.maxTokens)
-		}
-	}
-	prompt, ids, err := c.template.Prompt(c.tok, messages, chat.Options{Now: time.Now(), Think: c.matcher == nil}, c.lm.Context()-room, c.o.overflow == "truncate")
+	prompt, ids, err := chatTokens(c.template, c.tok, messages, c.matcher == nil, c.lm.Context(), c.o)
 	if err != nil {
 		return err
-	}
-	if len(ids) == 0 {
-		return &fault.Usage{What: "the chat template wrote nothing for this conversation; give another with --chat-template FILE"}
 	}
 	var thought func(string) error
 	shown := false
@@ -194,4 +184,20 @@ func (c *conversation) turn(ctx context.Context, question string) error {
 	c.messages = messages
 	c.finish(g, answer.Content, answer.Reasoning)
 	return nil
+}
+
+// chatTokens writes a conversation as a prompt, with its tokens, that leaves room for an answer in a context.
+func chatTokens(t *chat.Template, tok *tokenizer.Tokenizer, messages []chat.Message, think bool, context int, o *textOptions) (string, []int32, error) {
+	room := 1
+	if o.overflow == "truncate" {
+		room = max(1, context/4)
+		if o.maxTokens > 0 {
+			room = min(room, o.maxTokens)
+		}
+	}
+	prompt, ids, err := t.Prompt(tok, messages, chat.Options{Now: time.Now(), Think: think}, context-room, o.overflow == "truncate")
+	if err == nil && len(ids) == 0 {
+		err = &fault.Usage{What: "the chat template wrote nothing for this conversation; give another with --chat-template FILE"}
+	}
+	return prompt, ids, err
 }

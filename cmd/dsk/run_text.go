@@ -32,7 +32,7 @@ type textOptions struct {
 
 func (o *textOptions) add(f *pflag.FlagSet) {
 	f.IntVarP(&o.maxTokens, "max-tokens", "n", 128, "tokens to generate (0 = until the model ends)")
-	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16 or int8")
+	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16, bf16 or int8")
 	f.Float64Var(&o.temperature, "temperature", 0, "0 = greedy")
 	f.IntVar(&o.topK, "top-k", 0, "sample from the k likeliest tokens (0 = all)")
 	f.Float64Var(&o.topP, "top-p", 1, "sample from the likeliest tokens that hold this much probability")
@@ -212,10 +212,7 @@ func (w *writer) close() {
 
 // score prints a token's log-probability, or keeps it for --json.
 func (w *writer) score(s runtime.TokenScores) error {
-	line := w.token(s.TokenScore)
-	for _, t := range s.Top {
-		line.Top = append(line.Top, w.token(t))
-	}
+	line := scoreLine(w.tok, s)
 	if w.app.json {
 		w.scores = append(w.scores, line)
 		return nil
@@ -228,8 +225,16 @@ func (w *writer) score(s runtime.TokenScores) error {
 	return err
 }
 
-func (w *writer) token(s runtime.TokenScore) tokenJSON {
-	return tokenJSON{Token: w.tok.Decode([]int32{s.ID}, false), ID: s.ID, Logprob: max(s.Logprob, -1e30)}
+func scoreLine(tok *tokenizer.Tokenizer, s runtime.TokenScores) tokenJSON {
+	line := tokenLine(tok, s.TokenScore)
+	for _, t := range s.Top {
+		line.Top = append(line.Top, tokenLine(tok, t))
+	}
+	return line
+}
+
+func tokenLine(tok *tokenizer.Tokenizer, s runtime.TokenScore) tokenJSON {
+	return tokenJSON{Token: tok.Decode([]int32{s.ID}, false), ID: s.ID, Logprob: max(s.Logprob, -1e30)}
 }
 
 // show writes a part of the output as it comes, unless all of it is printed at the end or as tokens.
@@ -288,19 +293,8 @@ func (a *app) runText(ctx context.Context, m *model.Model, args []string, o *tex
 		return err
 	}
 	defer w.close()
-	ids := w.tok.Encode(text, !o.noSpecial)
-	bos := m.Meta.LM.BOS
-	if len(ids) == 0 {
-		if len(bos) == 0 {
-			return &fault.Usage{What: "the prompt is empty"}
-		}
-		ids = []int32{int32(bos[0])}
-	}
-	keep := 0
-	if len(bos) > 0 && ids[0] == int32(bos[0]) {
-		keep = 1
-	}
-	if ids, err = runtime.FitPrompt(ids, w.lm.Context(), o.maxTokens, keep, o.overflow == "truncate"); err != nil {
+	ids, err := promptTokens(m, w.tok, text, w.lm.Context(), o)
+	if err != nil {
 		return err
 	}
 	var all strings.Builder
@@ -313,4 +307,20 @@ func (a *app) runText(ctx context.Context, m *model.Model, args []string, o *tex
 	}
 	w.finish(g, all.String(), "")
 	return nil
+}
+
+// promptTokens are the tokens of a text that is to be continued in a context.
+func promptTokens(m *model.Model, tok *tokenizer.Tokenizer, text string, context int, o *textOptions) ([]int32, error) {
+	ids, bos := tok.Encode(text, !o.noSpecial), m.Meta.LM.BOS
+	if len(ids) == 0 {
+		if len(bos) == 0 {
+			return nil, &fault.Usage{What: "the prompt is empty"}
+		}
+		ids = []int32{int32(bos[0])}
+	}
+	keep := 0
+	if len(bos) > 0 && ids[0] == int32(bos[0]) {
+		keep = 1
+	}
+	return runtime.FitPrompt(ids, context, o.maxTokens, keep, o.overflow == "truncate")
 }
