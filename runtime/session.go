@@ -43,6 +43,7 @@ type Session struct {
 	sequences int    // texts that the caches hold
 	shared    int64  // bytes of states that belong to another session
 	needs     *needs // of the budget
+	cacheType CacheType
 
 	observe func(n *model.Node, in []*tensor.Tensor)
 }
@@ -92,6 +93,7 @@ func (s *Session) makeStates(cache CacheType, batch int, shared map[string]*stat
 	if err != nil {
 		return err
 	}
+	s.cacheType = cache
 	heads := map[string]int{}
 	if cache != CacheF32 {
 		heads = cacheHeads(s.model.Graph)
