@@ -1,0 +1,61 @@
+package distill
+
+import "math/rand/v2"
+
+// Augment changes pictures at random so that a student sees each in many forms. The zero value changes nothing.
+type Augment struct {
+	Flip   bool // mirrors every second picture
+	Shift  int  // moves by up to so many pixels each way: a crop of the picture with a border of zeros
+	Cutout int  // sets a square of so many pixels a side to zero (DeVries and Taylor 2017)
+}
+
+// Picks returns the random numbers of a sample in an epoch: the same ones whenever it is asked, so that a training that is
+// resumed goes on as if it had not ended.
+func Picks(seed uint64, epoch, sample int) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, uint64(epoch)<<32|uint64(uint32(sample))))
+}
+
+// Order returns the samples of an epoch in the order of their use.
+func Order(seed uint64, epoch, samples int) []int {
+	return rand.New(rand.NewPCG(seed^0x9e3779b97f4a7c15, uint64(epoch))).Perm(samples)
+}
+
+// Apply writes a changed form of the picture src [channels, h, w] to dst.
+func (a *Augment) Apply(dst, src []float32, channels, h, w int, r *rand.Rand) {
+	flip := a.Flip && r.IntN(2) == 1
+	dx, dy := 0, 0
+	if a.Shift > 0 {
+		dx, dy = r.IntN(2*a.Shift+1)-a.Shift, r.IntN(2*a.Shift+1)-a.Shift
+	}
+	for c := range channels {
+		for y := range h {
+			out := dst[(c*h+y)*w:][:w]
+			sy := y + dy
+			if sy < 0 || sy >= h {
+				clear(out)
+				continue
+			}
+			in := src[(c*h+sy)*w:][:w]
+			for x := range out {
+				sx := x + dx
+				if out[x] = 0; sx >= 0 && sx < w {
+					if flip {
+						sx = w - 1 - sx
+					}
+					out[x] = in[sx]
+				}
+			}
+		}
+	}
+	if a.Cutout == 0 {
+		return
+	}
+	cx, cy := r.IntN(w)-a.Cutout/2, r.IntN(h)-a.Cutout/2
+	for c := range channels {
+		for y := max(cy, 0); y < min(cy+a.Cutout, h); y++ {
+			if x0, x1 := max(cx, 0), min(cx+a.Cutout, w); x0 < x1 {
+				clear(dst[(c*h+y)*w+x0 : (c*h+y)*w+x1])
+			}
+		}
+	}
+}

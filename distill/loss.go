@@ -1,0 +1,212 @@
+package distill
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/dsk-toolkit/dsk/kernels"
+)
+
+// Soft are a teacher's labels of some rows: of each row the K most likely classes with their probabilities at the temperature
+// of the loss. What they leave of 1 is the tail, the probability of all other classes together; K may be the number of classes.
+type Soft struct {
+	K     int
+	Class []int32   // [rows][K], each class once in a row
+	P     []float32 // [rows][K]
+}
+
+// Loss is what a student is trained to make small (Hinton, Vinyals and Dean 2015), the mean over the labelled rows of
+//
+//	alpha T^2 KL(p || q_T) + (1-alpha) CE(label, q_1)
+//
+// where q_t = softmax(logits / t) are the student's probabilities and p the teacher's at the temperature T. The divergence
+// counts the classes outside of a row's K as one, so that labels cut to K bias nothing that they hold:
+//
+//	KL = sum_k p_k log(p_k / q_k) + tail_p log(tail_p / tail_q)
+//
+// CE is the cross-entropy, with label smoothing s: the label has 1-s, and all classes share s.
+type Loss struct {
+	Classes     int
+	Alpha       float32 // 0: labels alone, 1: the teacher alone
+	Temperature float32 // 0 counts as 1
+	Smoothing   float32
+
+	pool   *kernels.Pool
+	rows   int
+	losses []float64 // of each row
+	room   []float32 // two rows per part
+
+	task kernels.TaskFunc
+
+	// of the running Gradient
+	logits, grad []float32
+	labels       []int32
+	soft         *Soft
+	count        float32
+}
+
+// NewLoss prepares a loss over up to rows rows of classes logits. pool may be nil.
+func NewLoss(rows, classes int, pool *kernels.Pool) *Loss {
+	if pool == nil {
+		pool = kernels.NewPool(1)
+	}
+	l := &Loss{Classes: classes, pool: pool, rows: rows, losses: make([]float64, rows),
+		room: make([]float32, pool.Threads()*2*classes)}
+	l.task = func(part, parts int) {
+		lo, hi := kernels.Span(len(l.labels), 1, part, parts)
+		for r := lo; r < hi; r++ {
+			l.losses[r] = l.row(r, l.room[part*2*classes:(part+1)*2*classes])
+		}
+	}
+	return l
+}
+
+// Gradient writes the derivative of the loss by logits [len(labels)][Classes] to grad and returns the loss. A label of -1
+// leaves its row out. soft is needed if Alpha is not 0.
+func (l *Loss) Gradient(grad, logits []float32, labels []int32, soft *Soft) (float64, error) {
+	n := len(labels)
+	if n > l.rows || len(logits) != n*l.Classes || len(grad) != len(logits) {
+		return 0, fmt.Errorf("a loss over %d rows of %d classes got %d logits, %d derivatives and %d labels",
+			l.rows, l.Classes, len(logits), len(grad), n)
+	}
+	if l.Alpha != 0 {
+		if soft == nil || soft.K < 1 || len(soft.Class) != n*soft.K || len(soft.P) != n*soft.K {
+			return 0, fmt.Errorf("the loss needs a teacher's labels of %d rows", n)
+		}
+		for i, c := range soft.Class {
+			if c < 0 || int(c) >= l.Classes {
+				return 0, fmt.Errorf("the teacher's label %d is class %d of %d", i, c, l.Classes)
+			}
+		}
+	}
+	count := 0
+	for i, c := range labels {
+		if int(c) >= l.Classes {
+			return 0, fmt.Errorf("label %d is class %d of %d", i, c, l.Classes)
+		}
+		if c >= 0 {
+			count++
+		}
+	}
+	l.grad, l.logits, l.labels, l.soft, l.count = grad, logits, labels, soft, float32(max(count, 1))
+	l.pool.Run(l.task)
+	var sum float64
+	for _, v := range l.losses[:n] {
+		sum += v
+	}
+	return sum / float64(l.count), nil
+}
+
+// row computes a row's loss and derivative; room is for two rows.
+func (l *Loss) row(r int, room []float32) float64 {
+	q := room[:l.Classes]
+	x, g := l.logits[r*l.Classes:(r+1)*l.Classes], l.grad[r*l.Classes:(r+1)*l.Classes]
+	clear(g)
+	label := l.labels[r]
+	if label < 0 {
+		return 0
+	}
+	var loss float64
+	if hard := 1 - l.Alpha; hard > 0 {
+		kernels.LogSoftmaxRow(q, x)
+		even := l.Smoothing / float32(l.Classes)
+		loss -= float64(hard) * float64(1-l.Smoothing) * float64(q[label])
+		if even > 0 {
+			loss -= float64(hard) * float64(even) * float64(kernels.SumRow(q))
+		}
+		kernels.Exp(g, q)
+		kernels.AddScalar(g, g, -even)
+		g[label] -= 1 - l.Smoothing
+		kernels.Scale(g, g, hard/l.count)
+	}
+	if l.Alpha > 0 {
+		loss += l.divergence(r, g, x, q, room[l.Classes:])
+	}
+	return loss
+}
+
+// smallest is the probability below which a tail counts as this.
+const smallest = 1e-30
+
+// divergence adds a row's share of the teacher: with the derivative T (q_j - p_j) for a class of the K, and
+// T q_j (1 - tail_p / tail_q) for others.
+func (l *Loss) divergence(r int, g, x, q, kept []float32) float64 {
+	t := l.Temperature
+	if t == 0 {
+		t = 1
+	}
+	k := l.soft.K
+	class, p := l.soft.Class[r*k:(r+1)*k], l.soft.P[r*k:(r+1)*k]
+	kernels.Scale(q, x, 1/t)
+	kernels.LogSoftmaxRow(q, q)
+	var loss, pSum float64
+	for i, c := range class {
+		pi, lq := float64(p[i]), float64(q[c])
+		if pi > 0 {
+			loss += pi * (math.Log(pi) - lq)
+		}
+		pSum += pi
+	}
+	kernels.Exp(q, q)
+	a := l.Alpha * t / l.count
+	var ratio float32
+	if k < l.Classes {
+		// The tail is summed by itself: 1 less the others has no digits left where a student is sure.
+		for i, c := range class {
+			kept[i], q[c] = q[c], 0
+		}
+		pTail, qTail := max(1-pSum, 0), max(float64(kernels.SumRow(q)), smallest)
+		for i, c := range class {
+			q[c] = kept[i]
+		}
+		if pTail > 0 {
+			loss += pTail * (math.Log(pTail) - math.Log(qTail))
+		}
+		ratio = float32(pTail / qTail)
+	}
+	for _, c := range class {
+		g[c] += a * ratio * q[c]
+	}
+	kernels.Axpy(g, q, a*(1-ratio))
+	for i, c := range class {
+		g[c] -= a * p[i]
+	}
+	return float64(l.Alpha) * float64(t) * float64(t) * loss
+}
+
+// SoftOf returns the k most likely classes of rows of logits [rows][classes] at a temperature, the likeliest first, with their
+// probabilities; equal ones in the order of their numbers.
+func SoftOf(logits []float32, classes, k int, temperature float32) *Soft {
+	rows := len(logits) / classes
+	k = min(k, classes)
+	s := &Soft{K: k, Class: make([]int32, rows*k), P: make([]float32, rows*k)}
+	q := make([]float32, classes)
+	heap := make([]int32, 0, k)
+	for r := range rows {
+		kernels.Scale(q, logits[r*classes:], 1/temperature)
+		kernels.SoftmaxRow(q, q)
+		heap = top(heap[:0], q, k)
+		for i, c := range heap {
+			s.Class[r*k+i], s.P[r*k+i] = c, q[c]
+		}
+	}
+	return s
+}
+
+// top appends the k classes of the largest q, in order.
+func top(list []int32, q []float32, k int) []int32 {
+	for c, v := range q {
+		if len(list) == k && v <= q[list[k-1]] {
+			continue
+		}
+		if len(list) < k {
+			list = append(list, 0)
+		}
+		i := len(list) - 1
+		for ; i > 0 && q[list[i-1]] < v; i-- {
+			list[i] = list[i-1]
+		}
+		list[i] = int32(c)
+	}
+	return list
+}
