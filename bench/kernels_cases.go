@@ -175,7 +175,7 @@ func attentionCase(name string, kind kernels.RowKind, heads, queries, keys, dim 
 	a := kernels.Attention{Heads: heads, Queries: queries, Keys: keys, Dim: dim, DimV: dim, QueryHead: dim, DstHead: dim, Scale: float32(1 / math.Sqrt(float64(dim)))}
 	size := kind.RowBytes(dim)
 	kv := 2 * keys * size
-	c := kernelCase{kernel: "Attention", kind: "attention-" + name, format: [...]string{"F32", "F16", "I8"}[kind], m: heads * queries, n: keys, k: 2 * dim, set: kv,
+	c := kernelCase{kernel: "Attention", kind: "attention-" + name, format: [...]string{"F32", "F16", "I8", "BF16"}[kind], m: heads * queries, n: keys, k: 2 * dim, set: kv,
 		macs: queries > 1, bytes: float64(kv), macsPerByte: float64(2*heads*keys*dim) / float64(kv), peak: "f32", traffic: "read"}
 	c.start = func(*kernels.Pool, int) func() {
 		q := normal(heads * queries * dim)

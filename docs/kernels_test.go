@@ -11,8 +11,8 @@ import (
 
 var (
 	textSymbol = regexp.MustCompile(`(?m)^TEXT ·(\w+)\(SB\)`)
-	isaSuffix  = regexp.MustCompile(`^(\w+?)(AVX512|VBMI|AVX2|AVXVNNI|AVX|NEON|DotProd|I8MM)$`)
-	rowCount   = regexp.MustCompile(`^(gemm|convTile|tapsFMA|tapsMax|tapsMean)\d+(x\d)?$`)
+	isaSuffix  = regexp.MustCompile(`^(\w+?)(AVX512|VBMI|AVX2|AVXVNNI|AVX|AMX|NEON|DotProd|I8MM)$`)
+	rowCount   = regexp.MustCompile(`^(gemm|convTile|intConvTile|intTaps|tapsFMA|tapsMax|tapsMean)\d+(x\d)?$`)
 )
 
 // TestRoutines holds the list of kernels.md to the assembly files.

@@ -32,8 +32,10 @@ type Attention struct {
 }
 
 const (
-	attentionKeys = 512 // keys of a block
-	attentionRows = 24  // query rows of a block: its scores fill 48 KiB
+	attentionKeys = 1024 // keys of a block
+	attentionRows = 24   // query rows of a block
+	// scoresLd are the elements between rows of scores: an odd number of lines, so that rows do not share sets of the first cache.
+	scoresLd = attentionKeys + PanelRows
 )
 
 // AttentionMask is an additive mask: the row for head h and query t starts at
@@ -53,7 +55,8 @@ func (a *Attention) ScratchBytes() int {
 
 // Run computes the group on the calling goroutine. dst must not overlap an operand. Keys and values may be of
 // different kinds. With RowsI8 and VNNI the queries are rounded to 8 bits with a scale for each, the weights to
-// 15 bits, and the products are exact integers; all else is computed in float32.
+// 15 bits, and the products are exact integers; with RowsBF16 and AMX queries and weights are rounded to bfloat16. All else is
+// computed in float32.
 func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k, v Rows, mask AttentionMask, scratch []byte) {
 	if len(scratch) < a.ScratchBytes() {
 		panic("kernels: Attention: scratch is too short")
@@ -63,6 +66,11 @@ func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k, v Rows,
 	}
 	g := attentionRun{Attention: a, dst: dst, ldd: ldd, q: q, ldq: ldq, k: k, v: v, mask: mask}
 	g.ints.keys, g.ints.values = intRows(k.Kind, a.Dim), intRows(v.Kind, a.DimV)
+	g.pairs.keys, g.pairs.values = pairsOf(k.Kind, a.Dim), pairsOf(v.Kind, a.DimV)
+	g.perBlock = attentionRows
+	if g.pairs.keys || g.pairs.values {
+		g.perBlock = pairRows
+	}
 	g.cut(&scratchCutter{from: scratch[-uintptr(unsafe.Pointer(unsafe.SliceData(scratch)))%LineBytes:]})
 	g.run()
 }
@@ -93,33 +101,41 @@ type attentionRun struct {
 	ldq          int
 	k, v         Rows
 	mask         AttentionMask
-	scores       []float32 // of a block of rows: attentionKeys each
+	perBlock     int       // rows of a block; each block has as many places in what is kept for rows
+	scores       []float32 // of a block of rows: scoresLd each
 	keys, values []float32 // packed
 	wide         []float32 // rows widened to float32
 	top, sum     []float32 // per row, in the order of the blocks
 	direct       []float32 // values that are read where they lie; or nil
 	directLd     int
 	ints         attentionInts
+	pairs        attentionPairs
 }
 
 // cut takes what the run needs from scratch.
 func (g *attentionRun) cut(c *scratchCutter) {
-	rows := g.Heads * g.Queries
-	g.scores = c.floats(attentionRows * attentionKeys)
+	rows := 0
+	for _, n := range []int{attentionRows, pairRows} {
+		rows = max(rows, n*g.blocksOf(n))
+	}
+	g.scores = c.floats(pairRows * scoresLd)
 	g.keys = c.floats(attentionKeys * g.Dim)
 	g.values = c.floats(attentionKeys * roundUp(g.DimV, stripCols))
 	g.wide = c.floats(attentionKeys * max(g.Dim, g.DimV))
 	g.top, g.sum = c.floats(rows), c.floats(rows)
 	g.ints.cut(c, rows, g.Dim)
+	g.pairs.cut(c, rows, g.Dim, g.DimV)
 }
 
 // attentionBlock is a block of query rows at even distances; row r is query first + r*step.
 type attentionBlock struct {
 	*attentionRun
-	index             int // of row 0 in the group's order
+	index             int // the place of row 0
 	rows, first, step int
 	dst               []float32
 	ldd               int
+	sums              []float32 // of weighted values, dst or elsewhere
+	ldsums            int
 	q                 []float32
 	ldq               int
 	mask              []float32
@@ -129,32 +145,34 @@ type attentionBlock struct {
 	sinkStep          int
 }
 
-// blocks returns the number of blocks of rows. Lone queries (decoding) go by heads, several by tokens.
-func (g *attentionRun) blocks() int {
+// blocksOf returns the number of blocks of n rows. Lone queries (decoding) go by heads, several by tokens.
+func (g *attentionRun) blocksOf(n int) int {
 	if g.Queries == 1 {
-		return (g.Heads + attentionRows - 1) / attentionRows
+		return (g.Heads + n - 1) / n
 	}
-	return g.Heads * ((g.Queries + attentionRows - 1) / attentionRows)
+	return g.Heads * ((g.Queries + n - 1) / n)
 }
 
 // block returns block i.
 func (g *attentionRun) block(i int) attentionBlock {
 	b := attentionBlock{attentionRun: g}
-	var h, t, row int
+	var h, t int
 	if g.Queries == 1 {
-		h = i * attentionRows
-		row = h
-		b.rows, b.ldd, b.ldq, b.ldmask, b.sinkStep = min(attentionRows, g.Heads-h), g.DstHead, g.QueryHead, g.mask.HeadStride, 1
+		h = i * g.perBlock
+		b.rows, b.ldd, b.ldq, b.ldmask, b.sinkStep = min(g.perBlock, g.Heads-h), g.DstHead, g.QueryHead, g.mask.HeadStride, 1
 	} else {
-		perHead := (g.Queries + attentionRows - 1) / attentionRows
-		h, t = i/perHead, i%perHead*attentionRows
-		row = h*g.Queries + t
-		b.rows, b.first, b.step = min(attentionRows, g.Queries-t), t, 1
+		perHead := (g.Queries + g.perBlock - 1) / g.perBlock
+		h, t = i/perHead, i%perHead*g.perBlock
+		b.rows, b.first, b.step = min(g.perBlock, g.Queries-t), t, 1
 		b.ldd, b.ldq, b.ldmask = g.ldd, g.ldq, g.mask.QueryStride
 	}
-	b.index = row
+	b.index = i * g.perBlock
 	b.dst, b.q = g.dst[t*g.ldd+h*g.DstHead:], g.q[t*g.ldq+h*g.QueryHead:]
-	b.top, b.sum = g.top[row:row+b.rows], g.sum[row:row+b.rows]
+	b.sums, b.ldsums = b.dst, b.ldd
+	if g.pairs.values {
+		b.sums, b.ldsums = g.pairs.sums[b.index*g.DimV:], g.DimV
+	}
+	b.top, b.sum = g.top[b.index:b.index+b.rows], g.sum[b.index:b.index+b.rows]
 	if g.mask.Data != nil {
 		b.mask = g.mask.Data[h*g.mask.HeadStride+t*g.mask.QueryStride:]
 	}
@@ -185,7 +203,7 @@ func (b *attentionBlock) span() (lo, hi int) {
 }
 
 func (g *attentionRun) run() {
-	blocks := g.blocks()
+	blocks := g.blocksOf(g.perBlock)
 	lo, hi := g.Keys, 0
 	for i := range blocks {
 		b := g.block(i)
@@ -222,18 +240,23 @@ func (b *attentionBlock) begin() {
 		if b.sinks != nil {
 			b.top[r], b.sum[r] = b.sinks[r*b.sinkStep], 1
 		}
-		clear(b.dst[r*b.ldd : r*b.ldd+b.DimV])
-		if b.ints.keys {
-			b.ints.query(b.index+r, b.q[r*b.ldq:r*b.ldq+b.Dim])
+		clear(b.sums[r*b.ldsums : r*b.ldsums+b.DimV])
+		switch query := b.q[r*b.ldq : r*b.ldq+b.Dim]; {
+		case b.ints.keys:
+			b.ints.query(b.index+r, query)
+		case b.pairs.keys:
+			b.pairs.query(b.index+r, query)
 		}
 	}
 }
 
 func (b *attentionBlock) end() {
 	for r, sum := range b.sum {
+		row, from := b.dst[r*b.ldd:r*b.ldd+b.DimV], b.sums[r*b.ldsums:r*b.ldsums+b.DimV]
 		if sum > 0 {
-			row := b.dst[r*b.ldd : r*b.ldd+b.DimV]
-			Scale(row, row, 1/sum)
+			Scale(row, from, 1/sum)
+		} else {
+			copy(row, from)
 		}
 	}
 }

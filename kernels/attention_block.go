@@ -8,6 +8,10 @@ func (g *attentionRun) packKeys(s, n int) {
 		g.packIntKeys(s, n)
 		return
 	}
+	if g.pairs.keys {
+		g.packPairKeys(s, n)
+		return
+	}
 	x, ld := g.k.floats(s, n, g.Dim, g.wide)
 	for c := 0; c < n; c += stripCols {
 		packStripTrans(g.keys[c*g.Dim:(c+stripCols)*g.Dim], x[c*ld:], ld, min(stripCols, n-c), g.Dim)
@@ -18,6 +22,10 @@ func (g *attentionRun) packKeys(s, n int) {
 func (g *attentionRun) packValues(s, n int) {
 	if g.ints.values {
 		g.packIntValues(s, n)
+		return
+	}
+	if g.pairs.values {
+		g.packPairValues(s, n)
 		return
 	}
 	x, ld := g.v.floats(s, n, g.DimV, g.wide)
@@ -35,16 +43,19 @@ func (g *attentionRun) packValues(s, n int) {
 func (b *attentionBlock) keysFrom(s, lo, hi int) {
 	if b.Dim == 0 {
 		for r := range b.rows {
-			clear(b.scores[r*attentionKeys+lo : r*attentionKeys+hi])
+			clear(b.scores[r*scoresLd+lo : r*scoresLd+hi])
 		}
 	}
-	for c := lo; c < hi && b.Dim > 0; c += stripCols {
+	if b.pairs.keys {
+		b.pairScores(lo, hi)
+	}
+	for c := lo; c < hi && b.Dim > 0 && !b.pairs.keys; c += stripCols {
 		if b.ints.keys {
 			b.intScores(c)
 			continue
 		}
 		strip := b.keys[c*b.Dim : (c+stripCols)*b.Dim]
-		gemmStrip(b.scores[c:], attentionKeys, b.q, b.ldq, b.rows, strip, strip[PanelRows:], stripCols, min(stripCols, hi-c), b.Dim, false)
+		gemmStrip(b.scores[c:], scoresLd, b.q, b.ldq, b.rows, strip, strip[PanelRows:], stripCols, min(stripCols, hi-c), b.Dim, false)
 	}
 	for r := range b.rows {
 		b.weigh(r, s, lo, hi)
@@ -53,20 +64,24 @@ func (b *attentionBlock) keysFrom(s, lo, hi int) {
 		b.addIntValues(lo, hi)
 		return
 	}
+	if b.pairs.values {
+		b.addPairValues(lo, hi)
+		return
+	}
 	for c := 0; c < b.DimV; c += stripCols {
 		b0, ld := b.values[c*attentionKeys:], stripCols
 		if b.direct != nil {
 			b0, ld = b.direct[c:], b.directLd
 		}
 		b0 = b0[lo*ld:]
-		gemmStrip(b.dst[c:], b.ldd, b.scores[lo:], attentionKeys, b.rows, b0, b0[PanelRows:], ld, min(stripCols, b.DimV-c), hi-lo, true)
+		gemmStrip(b.dst[c:], b.ldd, b.scores[lo:], scoresLd, b.rows, b0, b0[PanelRows:], ld, min(stripCols, b.DimV-c), hi-lo, true)
 	}
 }
 
 // weigh turns the scores of row r for the keys s+lo to s+hi into weights relative to the row's
 // running maximum, and rescales what the row has summed so far if that grows.
 func (b *attentionBlock) weigh(r, s, lo, hi int) {
-	row := b.scores[r*attentionKeys : (r+1)*attentionKeys]
+	row := b.scores[r*scoresLd : r*scoresLd+attentionKeys]
 	from, to := b.sees(r)
 	from, to = min(max(from-s, lo), hi), min(max(to-s, lo), hi)
 	if from >= to {
@@ -86,18 +101,26 @@ func (b *attentionBlock) weigh(r, s, lo, hi int) {
 	}
 	if top > b.top[r] {
 		c := expGeneric(b.top[r] - top)
-		out := b.dst[r*b.ldd : r*b.ldd+b.DimV]
+		out := b.sums[r*b.ldsums : r*b.ldsums+b.DimV]
 		Scale(out, out, c)
 		b.sum[r] *= c
 		b.top[r] = top
 	}
-	b.sum[r] += expScaled(w, scale, top)
+	if b.pairs.values {
+		b.sum[r] += expPairs(b.pairs.weights[r*weightsLd+from:], w, scale, top)
+	} else {
+		b.sum[r] += expScaled(w, scale, top)
+	}
 	b.setWeights(r, lo, hi, from, to)
 }
 
 // setWeights finishes the weights of row r for the keys lo to hi of the block: those of [from, to) are there, the others are 0.
 func (b *attentionBlock) setWeights(r, lo, hi, from, to int) {
-	row := b.scores[r*attentionKeys : (r+1)*attentionKeys]
+	row := b.scores[r*scoresLd : r*scoresLd+attentionKeys]
+	if b.pairs.values {
+		b.pairs.clear(r, lo, hi, from, to)
+		return
+	}
 	clear(row[lo:from])
 	clear(row[to:hi])
 	if b.ints.values {

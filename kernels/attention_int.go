@@ -31,10 +31,10 @@ func (n *attentionInts) cut(c *scratchCutter, rows, dim int) {
 	n.init = intsOf(c.bytes(4 * rows))
 	n.queryScale = c.floats(rows)
 	n.keyScale, n.valueScale = c.floats(attentionKeys), c.floats(attentionKeys)
-	n.weights = shortsOf(c.bytes(2 * attentionRows * attentionKeys))
-	n.rowScale = c.floats(attentionRows)
+	n.weights = shortsOf(c.bytes(2 * pairRows * attentionKeys))
+	n.rowScale = c.floats(pairRows)
 	n.ones = c.floats(stripCols)
-	n.zeros = intsOf(c.bytes(4 * attentionRows))
+	n.zeros = intsOf(c.bytes(4 * pairRows))
 	for i := range n.ones {
 		n.ones[i] = 1
 	}
@@ -163,7 +163,7 @@ func packBytes(dst []uint32, src []byte, stride, rows, words int) {
 // intScores computes the scores of the block's rows for the strip of keys that begins at c.
 func (b *attentionBlock) intScores(c int) {
 	words := b.Dim / 4
-	dotBytes(&intTile{dst: &b.scores[c], ldd: 4 * attentionKeys, a: &b.ints.codes[b.index*b.Dim], lda: b.Dim,
+	dotBytes(&intTile{dst: &b.scores[c], ldd: 4 * scoresLd, a: &b.ints.codes[b.index*b.Dim], lda: b.Dim,
 		b: (*byte)(unsafe.Pointer(&b.keys[c*words])), depth: words, init: &b.ints.init[b.index],
 		rowScale: &b.ints.queryScale[b.index], colScale: &b.ints.keyScale[c], rows: b.rows})
 }
@@ -231,8 +231,14 @@ func (n *attentionInts) narrow(r int, w []float32, lo, hi int) {
 	}
 }
 
+// intKeys is the most keys that dotWords takes at once: so many of the largest products fit an int32.
+const intKeys = 512
+
 // addIntValues adds the weighted values of the keys lo to hi of the block to the rows' sums.
 func (b *attentionBlock) addIntValues(lo, hi int) {
+	for ; hi-lo > intKeys; lo += intKeys {
+		b.addIntValues(lo, lo+intKeys)
+	}
 	for c := 0; c < b.DimV; c += stripCols {
 		dotWords(&intTile{dst: &b.dst[c], ldd: 4 * b.ldd, a: (*byte)(unsafe.Pointer(&b.ints.weights[lo])), lda: 2 * attentionKeys,
 			b: (*byte)(unsafe.Pointer(&b.values[c*attentionKeys/2+lo/2*stripCols])), depth: (hi - lo + 1) / 2, init: &b.ints.zeros[0],

@@ -15,6 +15,7 @@ const (
 	RowsF16                // IEEE binary16
 	// RowsI8 is a float32 scale and a byte u for each element: x = scale (u - 128), |u - 128| <= 127.
 	RowsI8
+	RowsBF16 // bfloat16
 )
 
 // rowZero is the byte that stands for 0 in RowsI8: biased bytes are what VPDPBUSD wants on one side.
@@ -23,7 +24,7 @@ const rowZero = 128
 // RowBytes returns the bytes of one row of dim elements.
 func (k RowKind) RowBytes(dim int) int {
 	switch k {
-	case RowsF16:
+	case RowsF16, RowsBF16:
 		return 2 * dim
 	case RowsI8:
 		return 4 + dim
@@ -42,6 +43,8 @@ func (k RowKind) Store(dst []byte, x []float32) {
 		copy(floatsOf(dst), x)
 	case k == RowsF16:
 		NarrowF16(halvesOf(dst), x)
+	case k == RowsBF16:
+		NarrowBF16(halvesOf(dst), x)
 	default:
 		storeBytes(dst, x)
 	}
@@ -67,6 +70,8 @@ func (k RowKind) Load(dst []float32, src []byte) {
 		copy(dst, floatsOf(src))
 	case k == RowsF16:
 		ExpandF16(dst, halvesOf(src))
+	case k == RowsBF16:
+		ExpandBF16(dst, halvesOf(src))
 	default:
 		scale := getFloat32(src)
 		src = src[4:]

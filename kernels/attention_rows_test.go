@@ -21,7 +21,7 @@ func storedRows(t *testing.T, kind RowKind, x []float32, n, dim int) (rows Rows,
 	return Rows{Kind: kind, Data: g.V, Stride: stride}, loaded, func(what string) { g.check(t, what) }
 }
 
-var rowKinds = []RowKind{RowsF32, RowsF16, RowsI8}
+var rowKinds = []RowKind{RowsF32, RowsF16, RowsI8, RowsBF16}
 
 func TestRowKinds(t *testing.T) {
 	forEachImplementation(t, func(t *testing.T) {
@@ -40,6 +40,8 @@ func TestRowKinds(t *testing.T) {
 					switch kind {
 					case RowsF16:
 						tol = math.Abs(float64(v)) / 2048
+					case RowsBF16:
+						tol = math.Abs(float64(v)) / 256
 					case RowsI8:
 						tol = top / 253
 					}
@@ -88,6 +90,9 @@ func TestAttentionRowKinds(t *testing.T) {
 					if intRows(kv, a.DimV) { // weights of 15 bits
 						tol = 5e-4
 					}
+					if pairsOf(kv, a.DimV) { // weights of 8 bits
+						tol = 4e-3
+					}
 					run := func() {
 						a.Run(dst.V, a.Heads*a.DimV, q.V, a.Heads*a.Dim, k, v, AttentionMask{}, scratch.V)
 					}
@@ -104,6 +109,11 @@ func TestAttentionRowKinds(t *testing.T) {
 								scale, _ := quantizeRow(codes, query)
 								for d, c := range codes {
 									query[d] = scale * float32(int8(c))
+								}
+							}
+							if pairsOf(kk, a.Dim) {
+								for d, v := range query {
+									query[d] = BF16ToF32(F32ToBF16(v))
 								}
 							}
 							for d, w := range attentionRef(&a, query, kf, a.Dim, vf, a.DimV, i, h, nil) {

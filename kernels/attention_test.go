@@ -147,7 +147,7 @@ func TestAttentionSplit(t *testing.T) {
 func BenchmarkAttention(b *testing.B) {
 	for _, queries := range []int{64, 1} {
 		for i, kind := range rowKinds {
-			b.Run(fmt.Sprintf("queries=%d/%s", queries, []string{"F32", "F16", "I8"}[i]), func(b *testing.B) {
+			b.Run(fmt.Sprintf("queries=%d/%s", queries, []string{"F32", "F16", "I8", "BF16"}[i]), func(b *testing.B) {
 				const dim, keys, heads = 64, 4096, 4 // heads of keys and values, side by side
 				a := Attention{Heads: 8, Queries: queries, Keys: keys, Dim: dim, DimV: dim, QueryHead: dim, DstHead: dim, Scale: 0.1}
 				r := rand.New(rand.NewPCG(1, 1))

@@ -17,6 +17,7 @@ func Features() []string {
 		{"avx512vl", cpu.X86.HasAVX512VL},
 		{"avx512vnni", cpu.X86.HasAVX512VNNI},
 		{"avx512bf16", cpu.X86.HasAVX512BF16},
+		{"amx_bf16", cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16},
 		{"asimd", cpu.ARM64.HasASIMD},
 		{"asimddp", cpu.ARM64.HasASIMDDP},
 		{"i8mm", cpu.ARM64.HasI8MM},

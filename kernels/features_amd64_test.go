@@ -24,6 +24,11 @@ func TestFeaturesRun(t *testing.T) {
 	if cpu.X86.HasAVX512VNNI && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ {
 		want = append(want, "avx512vnni")
 	}
+	if cpu.X86.HasAVX512BF16 && cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && tilesAllowed() {
+		if Reset(); Selected() == "avx512vnni" && !pairsOf(RowsBF16, 64) {
+			t.Error("the processor has tiles of bfloat16, but attention does not use them")
+		}
+	}
 	r := rand.New(rand.NewSource(1))
 	for _, name := range want {
 		if !slices.Contains(List(), name) {

@@ -16,26 +16,30 @@ type CacheType string
 
 // The cache types.
 const (
-	CacheF32 CacheType = "f32"  // as the graph says; the default
-	CacheF16 CacheType = "f16"  // half the bytes
-	CacheI8  CacheType = "int8" // a byte an element and a float32 scale for each head and token
+	CacheF32 CacheType = "f32" // as the graph says; the default
+	CacheF16 CacheType = "f16" // half the bytes
+	// CacheBF16 has half the bytes too, and the fastest products where there is AMX, which rounds queries and weights as well.
+	CacheBF16 CacheType = "bf16"
+	CacheI8   CacheType = "int8" // a byte an element and a float32 scale for each head and token
 )
 
-// ParseCacheType reads f32, f16 or int8; the empty string is CacheF32.
+// ParseCacheType reads f32, f16, bf16 or int8; the empty string is CacheF32.
 func ParseCacheType(s string) (CacheType, error) {
 	switch c := CacheType(strings.ToLower(s)); c {
 	case "":
 		return CacheF32, nil
-	case CacheF32, CacheF16, CacheI8:
+	case CacheF32, CacheF16, CacheBF16, CacheI8:
 		return c, nil
 	}
-	return "", &fault.Usage{What: fmt.Sprintf("cache type %q: must be f32, f16 or int8", s)}
+	return "", &fault.Usage{What: fmt.Sprintf("cache type %q: must be f32, f16, bf16 or int8", s)}
 }
 
 func (c CacheType) rows() kernels.RowKind {
 	switch c {
 	case CacheF16:
 		return kernels.RowsF16
+	case CacheBF16:
+		return kernels.RowsBF16
 	case CacheI8:
 		return kernels.RowsI8
 	}

@@ -25,7 +25,7 @@ func TestCacheTypes(t *testing.T) {
 	for _, c := range []struct {
 		cache      runtime.CacheType
 		tol, share float64
-	}{{runtime.CacheF32, 0, 1}, {runtime.CacheF16, 5e-3, 0.5}, {runtime.CacheI8, 0.1, 0.25 + 1.0/32}} {
+	}{{runtime.CacheF32, 0, 1}, {runtime.CacheF16, 5e-3, 0.5}, {runtime.CacheBF16, 0.1, 0.5}, {runtime.CacheI8, 0.1, 0.25 + 1.0/32}} {
 		open := func(threads int) *runtime.LM {
 			lm, err := runtime.NewLM(m, runtime.Options{Threads: threads, Cache: c.cache})
 			if err != nil {
