@@ -13,7 +13,7 @@ import (
 // what variants are compared on, which only has to rank them.
 const (
 	probeTokens   = 1024    // scored, of the windows that variants run
-	observeTokens = 1 << 14 // that the reference runs if Options.Limit is 0
+	observeTokens = 1 << 15 // scored, of those that the reference runs if Options.Limit is 0
 	probeSamples  = 64      // of other data, likewise
 )
 
@@ -75,15 +75,26 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 	return p, err
 }
 
-// keep drops windows beyond observeTokens if there is no limit, and chooses those that variants run.
+// keep drops all but observeTokens if there is no limit, and chooses those that variants run. Both are spread evenly
+// over the text, which is often several works one after the other.
 func (p *Probe) keep(limit int) {
 	w := p.windows
+	if limit == 0 {
+		tokens := 0
+		for i := range w.windows {
+			tokens += w.scored(i)
+		}
+		n := len(w.windows)
+		if keep := (observeTokens*n + tokens - 1) / tokens; keep < n {
+			for i := range keep {
+				at := i * n / keep
+				w.windows[i], w.bytes[i] = w.windows[at], w.bytes[at]
+			}
+			w.windows, w.bytes = w.windows[:keep], w.bytes[:keep]
+		}
+	}
 	tokens := 0
 	for i := range w.windows {
-		if limit == 0 && tokens >= observeTokens {
-			w.windows, w.bytes = w.windows[:i], w.bytes[:i]
-			break
-		}
 		tokens += w.scored(i)
 	}
 	every := max(1, tokens/probeTokens)

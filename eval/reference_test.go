@@ -3,6 +3,7 @@ package eval
 import (
 	"math"
 	"math/rand"
+	"slices"
 	"testing"
 )
 
@@ -35,7 +36,7 @@ func TestAddReference(t *testing.T) {
 func TestProbeKeeps(t *testing.T) {
 	window := make([]int32, 101)
 	for _, c := range []struct{ windows, limit, left, kept int }{
-		{500, 0, 164, 11}, // until observeTokens; every 16th
+		{500, 0, 328, 11}, // observeTokens of 50,000; every 32nd
 		{500, 30, 500, 11},
 		{3, 0, 3, 3},
 	} {
@@ -48,5 +49,29 @@ func TestProbeKeeps(t *testing.T) {
 		if len(p.windows.windows) != c.left || len(p.kept) != c.kept {
 			t.Errorf("%+v: %d windows left, %d kept", c, len(p.windows.windows), len(p.kept))
 		}
+	}
+}
+
+// TestProbeSpreads: what is kept comes from the whole text, and Watch runs other windows than Compare.
+func TestProbeSpreads(t *testing.T) {
+	p := &Probe{windows: &lmWindows{scoreFrom: 1}}
+	for i := range 2000 {
+		p.windows.windows = append(p.windows.windows, append(make([]int32, 100), int32(i)))
+		p.windows.bytes = append(p.windows.bytes, i)
+	}
+	p.keep(0)
+	number := func(i int) int { return int(p.windows.windows[i][100]) }
+	last := len(p.windows.windows) - 1
+	if number(0) != 0 || number(last) < 1990 || p.windows.bytes[last] != number(last) {
+		t.Errorf("windows %d to %d of 2000", number(0), number(last))
+	}
+	watched := p.watched()
+	for at, i := range watched {
+		if at > 0 && i <= watched[at-1] || slices.Contains(p.kept, i) {
+			t.Fatalf("window %d is watched: %v, compared %v", i, watched, p.kept)
+		}
+	}
+	if n := len(watched); n < 250 || number(watched[n-1]) < 1980 {
+		t.Errorf("%d windows watched, up to %d", n, number(watched[n-1]))
 	}
 }

@@ -23,6 +23,7 @@ type Feedback struct {
 	// weight[j] is V[j][j]^2 over the mean of H[j][j] before damping: what an error in column j costs that
 	// the later columns cannot make good.
 	weight []float32
+	mean   float64 // of H[j][j] before damping
 }
 
 // NewFeedback decomposes the k x k matrix h, of which the upper triangle is read, with damping times its mean
@@ -40,7 +41,7 @@ func NewFeedback(h []float64, k int, damping float64) (*Feedback, error) {
 	if !(mean > 0) || math.IsInf(mean, 0) {
 		return nil, fmt.Errorf("the mean square of the inputs is %v", mean)
 	}
-	fb := &Feedback{k: k, m: make([]float32, k*k), weight: make([]float32, k)}
+	fb := &Feedback{k: k, m: make([]float32, k*k), weight: make([]float32, k), mean: mean}
 	for j := range k {
 		h[j*k+j] += float64(damping * mean)
 	}
@@ -102,6 +103,28 @@ func (fb *Feedback) Cost(e, scratch []float32) float64 {
 		Add(later, later, step[:len(later)])
 	}
 	return cost
+}
+
+// Solve replaces b by b H^-1 (H damped) for one row b of k elements.
+func (fb *Feedback) Solve(b []float64) {
+	k := fb.k
+	// H = U D U^T with U = I + M and D[j] = V[j][j]^2. First y U^T = b, from the last column; then y D^-1 and y U = ..
+	for j := k - 2; j >= 0; j-- {
+		var sum float64
+		for i, x := range fb.m[j*k+j+1 : (j+1)*k] {
+			sum += float64(float64(x) * b[j+1+i])
+		}
+		b[j] -= sum
+	}
+	for j := range k {
+		b[j] /= float64(fb.weight[j]) * fb.mean
+	}
+	for i := range k {
+		y, later := b[i], b[i+1:]
+		for j, x := range fb.m[i*k+i+1 : (i+1)*k] {
+			later[j] -= float64(y * float64(x))
+		}
+	}
 }
 
 // feedbackPanel is the state of a panel that is being quantized. Its rows go from group to group

@@ -257,3 +257,34 @@ func BenchmarkQuantizeFeedback(b *testing.B) {
 		}
 	}
 }
+
+// TestFeedbackSolve multiplies the solution with the damped moment again.
+func TestFeedbackSolve(t *testing.T) {
+	const damping = 0.05
+	for _, k := range []int{1, 2, 7, 64, 100} {
+		h := correlated(k, 3)
+		fb := decompose(t, h, k, damping)
+		var mean float64
+		for j := range k {
+			mean += h[j*k+j] / float64(k)
+		}
+		r := rand.New(rand.NewSource(9))
+		want, got := make([]float64, k), make([]float64, k)
+		for j := range want {
+			want[j] = r.NormFloat64()
+		}
+		y := append([]float64(nil), want...)
+		fb.Solve(y)
+		for i, v := range y {
+			for j := range got {
+				got[j] += v * h[i*k+j]
+			}
+			got[i] += v * damping * mean
+		}
+		for j := range want {
+			if math.Abs(got[j]-want[j]) > 1e-5 {
+				t.Fatalf("k=%d: y H is %v at %d, want %v", k, got[j], j, want[j])
+			}
+		}
+	}
+}

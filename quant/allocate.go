@@ -13,8 +13,15 @@ import (
 // defaultBPW is the adaptive strategy's budget, weights only, when none is given.
 const defaultBPW = 4.5
 
-// choose sets every candidate's width.
+// choose sets every candidate's width, and makes the blocks of products in sequence.
 func (q *quantizer) choose(ctx context.Context) error {
+	if err := q.chooseWidths(ctx); err != nil {
+		return err
+	}
+	return q.sequential(ctx)
+}
+
+func (q *quantizer) chooseWidths(ctx context.Context) error {
 	if q.o.Strategy == Uniform {
 		for i, c := range q.candidates {
 			q.o.progress("quantize", i, len(q.candidates))

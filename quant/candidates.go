@@ -20,11 +20,13 @@ type candidate struct {
 	bias     string         // the constant that can be moved with the weights (findBiases); "" = none
 	mean     []float64      // of the inputs, if the bias takes up the errors' mean; else nil
 	basis    string         // what the quantization goes by, for the report
+	target   []float32      // rows to quantize in place of the tensor's
 	blocks   map[int][]byte // by width: made before, kept while there is room
 	options  []option       // widths by falling bytes; measured for the adaptive strategy
 	sens     float64        // loss caused by a relative error of 1
 	choice   option
 	why      string
+	pending  bool // stays wide while the products before it are quantized in sequence
 }
 
 // size returns the bytes of the candidate in a width.
@@ -98,6 +100,10 @@ func takesBlocks(n *model.Node, i int) bool {
 
 // rows reads the candidate's rows [lo, hi) as float32 into dst, row by row.
 func (c *candidate) rows(dst []float32, lo, hi int) {
+	if c.target != nil {
+		copy(dst, c.target[lo*c.k:hi*c.k])
+		return
+	}
 	for r := lo; r < hi; r++ {
 		row := dst[(r-lo)*c.k : (r-lo+1)*c.k]
 		if c.t.DType.IsQuantized() {

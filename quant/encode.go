@@ -24,7 +24,7 @@ func (q *quantizer) encode() *model.Model {
 	q.narrow(out.Graph)
 	quantized := map[string]bool{}
 	for _, c := range q.candidates {
-		if c.choice.bits != 0 {
+		if c.choice.bits != 0 && !c.pending {
 			q.place(out.Graph, c, c.choice.bits)
 			quantized[c.name] = c.choice.bits != halfBits
 		}
