@@ -140,7 +140,7 @@ func (b *Bundle) readExecutable(data []byte) error {
 	if crc32.ChecksumIEEE(foot[:60]) != binary.LittleEndian.Uint32(foot[60:]) {
 		return &fault.Format{Offset: end, Where: "footer", Why: "its checksum does not match"}
 	}
-	if manifest < 0 || size < 0 || sig < 0 || size > MaxManifest || sig > maxSignature || manifest > end-size || align(manifest+size) > end-sig {
+	if manifest < 0 || size < 0 || sig < 0 || size > MaxManifest || sig > maxSignature || manifest > end-size || sig > 0 && align(manifest+size) > end-sig {
 		return &fault.Format{Offset: end, Where: "footer", Why: "it points outside the file"}
 	}
 	b.Text = data[manifest:][:size]
