@@ -58,6 +58,8 @@ and presence penalties, --temperature, --top-k, --top-p, --min-p, a draw with --
 --draft guesses several tokens with a smaller model of the same tokenizer, which the model
 then checks at once: faster, and the output is the same (with a temperature: as likely).
 
+--prompt-cache makes a long beginning that prompts have in common cost nothing the next time.
+
 With --jsonl a line is {"prompt"} or {"messages"}, and may say "id", "max_tokens", "temperature",
 "top_k", "top_p", "min_p", "seed" and "stop" for itself. Texts are written --batch at a time, and
 are what each prompt gives alone. A line that is bad gives an "error" in its place.
@@ -90,7 +92,10 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 		return err
 	}
 	defer f.Close()
+	o.text.cache.model = f.Info().Hash
 	switch {
+	case m.Meta.Task != model.TaskLM && (o.text.draft != "" || o.text.cache.path != ""):
+		return &fault.Usage{What: "--draft and --prompt-cache are for language models"}
 	case o.batch.jsonl && m.Meta.Task != model.TaskLM:
 		return &fault.Usage{What: "--jsonl is for language models"}
 	case o.annotate != "" && (len(o.inputs) > 0 || m.Meta.Task == model.TaskLM):

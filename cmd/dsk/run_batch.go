@@ -50,6 +50,8 @@ func (o *batchOptions) check(a *app, t *textOptions, c *chatOptions, args []stri
 		return bad("--file")
 	case t.draft != "":
 		return bad("--draft")
+	case t.cache.path != "":
+		return bad("--prompt-cache")
 	}
 	return nil
 }

@@ -99,6 +99,9 @@ func (a *app) runChat(ctx context.Context, m *model.Model, args []string, o *tex
 		return err
 	}
 	c := &conversation{writer: w, template: template, turns: runtime.NewConversation(w.lm), think: co.think}
+	if err := o.cache.load(a, c.turns); err != nil {
+		return err
+	}
 	if co.system != "" {
 		c.messages = []chat.Message{{Role: "system", Content: co.system}}
 	}
@@ -174,6 +177,9 @@ func (c *conversation) turn(ctx context.Context, question string) error {
 	}
 	g, err := c.turns.Generate(ctx, c.tok, ids, c.options, emit)
 	if err != nil {
+		return err
+	}
+	if err := c.o.cache.save(c.turns, ids); err != nil {
 		return err
 	}
 	if err := reply.Close(); err != nil {

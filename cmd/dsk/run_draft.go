@@ -29,7 +29,7 @@ func (a *app) speculation(ctx context.Context, target *runtime.LM, m *model.Mode
 	if err != nil {
 		return nil, nil, err
 	}
-	lm, err := draftModel(draft, m, tok, target.Context(), runtime.Options{Threads: a.threads, Cache: runtime.CacheType(o.kv)})
+	lm, err := draftModel(o.draft, draft, m, tok, target.Context(), runtime.Options{Threads: a.threads, Cache: runtime.CacheType(o.kv)})
 	if err != nil {
 		f.Close()
 		return nil, nil, fault.InFile(err, o.draft)
@@ -42,9 +42,9 @@ func (a *app) speculation(ctx context.Context, target *runtime.LM, m *model.Mode
 }
 
 // draftModel prepares a model that guesses for another: it must have the same tokens.
-func draftModel(draft, target *model.Model, tok *tokenizer.Tokenizer, context int, o runtime.Options) (*runtime.LM, error) {
+func draftModel(path string, draft, target *model.Model, tok *tokenizer.Tokenizer, context int, o runtime.Options) (*runtime.LM, error) {
 	if draft.Meta.LM == nil {
-		return nil, &fault.Usage{What: "a draft must be a language model"}
+		return nil, &fault.Usage{What: path + " is no language model; a draft must be one, with the model's tokenizer"}
 	}
 	if !bytes.Equal(draft.Assets[model.AssetTokenizer], target.Assets[model.AssetTokenizer]) {
 		other, err := modelTokenizer(draft)
@@ -52,11 +52,11 @@ func draftModel(draft, target *model.Model, tok *tokenizer.Tokenizer, context in
 			return nil, err
 		}
 		if other.VocabSize() != tok.VocabSize() {
-			return nil, &fault.Usage{What: fmt.Sprintf("a draft must have the model's tokenizer: it knows %d tokens, the model %d", other.VocabSize(), tok.VocabSize())}
+			return nil, &fault.Usage{What: fmt.Sprintf("%s knows %d tokens, the model %d; a draft must have the model's tokenizer", path, other.VocabSize(), tok.VocabSize())}
 		}
 		for id := range int32(tok.VocabSize()) {
 			if other.Token(id) != tok.Token(id) {
-				return nil, &fault.Usage{What: fmt.Sprintf("a draft must have the model's tokenizer: token %d is %q, the model's %q", id, other.Token(id), tok.Token(id))}
+				return nil, &fault.Usage{What: fmt.Sprintf("token %d of %s is %q, the model's %q; a draft must have the model's tokenizer", id, path, other.Token(id), tok.Token(id))}
 			}
 		}
 	}

@@ -28,6 +28,7 @@ type textOptions struct {
 	promptFile, schema, grammar     string
 	overflow, kv, draft             string
 	noSpecial                       bool
+	cache                           promptCache
 }
 
 func (o *textOptions) add(f *pflag.FlagSet) {
@@ -47,6 +48,7 @@ func (o *textOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.grammar, "grammar", "", "hold the output to the grammar in this file (GBNF)")
 	f.StringVar(&o.draft, "draft", "", "guess tokens with this smaller model, or lookup: as earlier in the text; the output stays as it is")
 	f.IntVar(&o.draftTokens, "draft-tokens", 0, "the most tokens that --draft guesses at once (0 = 5)")
+	f.StringVar(&o.cache.path, "prompt-cache", "", "keep the keys and values of the prompt in this file: what another prompt begins with too is not computed again")
 	f.IntVar(&o.ctx, "ctx", 0, "context in tokens (0 = the model's)")
 	f.StringVar(&o.overflow, "on-overflow", "error", "what to do with a prompt longer than the context: error, or truncate its beginning")
 	f.StringVarP(&o.promptFile, "file", "f", "", "read the prompt from a file")
@@ -252,6 +254,7 @@ type textResult struct {
 	Reasoning        string      `json:"reasoning,omitempty"`
 	Tokens           []int32     `json:"tokens"`
 	PromptTokens     int         `json:"prompt_tokens"`
+	CachedTokens     int         `json:"cached_tokens,omitempty"`
 	GeneratedTokens  int         `json:"generated_tokens"`
 	FinishReason     string      `json:"finish_reason"`
 	PromptSeconds    float64     `json:"prompt_seconds"`
@@ -267,7 +270,7 @@ type textResult struct {
 func (w *writer) finish(g *runtime.Generation, text, reasoning string) {
 	switch {
 	case w.app.json:
-		w.app.printJSON("run", textResult{text, reasoning, orEmpty(g.Tokens), g.PromptTokens, len(g.Tokens), g.Reason, g.Prompt.Seconds(), g.Decode.Seconds(),
+		w.app.printJSON("run", textResult{text, reasoning, orEmpty(g.Tokens), g.PromptTokens, g.CachedTokens, len(g.Tokens), g.Reason, g.Prompt.Seconds(), g.Decode.Seconds(),
 			float64(g.PromptTokens) / g.Prompt.Seconds(), float64(len(g.Tokens)) / max(g.Decode.Seconds(), 1e-9), g.Guessed, g.Kept, w.scores})
 	case w.o.logprobs < 0:
 		w.app.print("")
@@ -298,11 +301,18 @@ func (a *app) runText(ctx context.Context, m *model.Model, args []string, o *tex
 		return err
 	}
 	var all strings.Builder
-	g, err := w.lm.Generate(ctx, w.tok, ids, w.options, func(s string) error {
+	turns := runtime.NewConversation(w.lm)
+	if err := o.cache.load(a, turns); err != nil {
+		return err
+	}
+	g, err := turns.Generate(ctx, w.tok, ids, w.options, func(s string) error {
 		all.WriteString(s)
 		return w.show(s)
 	})
 	if err != nil {
+		return err
+	}
+	if err := o.cache.save(turns, ids); err != nil {
 		return err
 	}
 	w.finish(g, all.String(), "")
