@@ -55,10 +55,10 @@ type pairTile struct {
 
 // tileShapes is the operand of LDTILECFG: palette 1, bytes of a row and rows of each tile.
 type tileShapes struct {
-	palette, start byte
-	_              [14]byte
-	rowBytes       [16]uint16
-	rows           [16]byte
+	palette  byte
+	_        [15]byte
+	rowBytes [16]uint16
+	rows     [16]byte
 }
 
 // wholeTiles are eight tiles of 16 rows of 64 bytes.

@@ -47,7 +47,7 @@ A model file that is called kernels or hardware is given as ./kernels.`,
 	f.IntVarP(&o.prompt, "prompt", "p", 512, "tokens of the prompt test (0 = skip); at most the model's context")
 	f.IntVarP(&o.generate, "generate", "n", 128, "tokens of the generation test (0 = skip)")
 	f.IntVarP(&o.depth, "depth", "d", 0, "tokens in the context before the prompt and generation tests")
-	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16 or int8")
+	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16, bf16 or int8")
 	f.IntSliceVarP(&o.threads, "bench-threads", "t", nil, "thread counts to time (default 1 and all cores)")
 	f.IntVarP(&o.repeats, "repeats", "r", 5, "timed repeats")
 	f.IntVar(&o.random, "random-weights", 0, "time the model of a config.json, with random weights of 2, 3, 4, 8 or 16 bits")

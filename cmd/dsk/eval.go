@@ -36,7 +36,7 @@ text side by side), top-1 and top-5 of classifiers, mAP50 of detectors. With
 	f.StringVar(&o.reference, "reference", "", "model to compare with")
 	f.StringVar(&o.task, "task", "auto", "lm, classify, detect or auto")
 	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window (0 = the model's context length)")
-	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16 or int8; a reference keeps f32")
+	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16, bf16 or int8; a reference keeps f32")
 	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored (0 = 1)")
 	o.part.add(f)
 	return cmd
