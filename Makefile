@@ -35,6 +35,9 @@ release: runners ## dsk with all runners inside, in bin/
 	@set -e; for r in $(RUNNERS); do gzip -9nc bin/runners/dsk-edge-$$r > cmd/dsk/runners/dsk-edge-$$r.gz; done
 	$(GO) build -trimpath -ldflags="-s -w" -tags release -o $(DSK) ./cmd/dsk
 
+bundles: build runner-linux-arm64 runner-linux-armv7 ## bundles for arm64 and armv7, proven under the emulator
+	DSK=$(DSK) RUNNERS=bin/runners scripts/bundles.sh
+
 demo-model: build ## renew the 4-bit model that the binary carries
 	$(DSK) convert testdata/models/gutenberg-1M -o bin/demo.dsk --force
 	$(DSK) quantize bin/demo.dsk -o testdata/models/gutenberg-1M-4bit.dsk --weight-bits 4 --force
