@@ -52,18 +52,37 @@ func unary(f func(dst, x []float32), derivative func(g, x, y float32) float32) b
 }
 
 func bindUnary(b *binding, s *step, f func(dst, x []float32), derivative func(g, x, y float32) float32) error {
+	return bindRows(b, s, f, func(dx, dy, x, y []float32) {
+		for i, g := range dy {
+			dx[i] += derivative(g, x[i], y[i])
+		}
+	})
+}
+
+// bindRows is bindUnary with a function that adds the derivatives of many elements.
+func bindRows(b *binding, s *step, f func(dst, x []float32), add func(dx, dy, x, y []float32)) error {
 	if err := b.floats(0); err != nil {
 		return err
 	}
 	in, out := b.in[0], b.out[0]
 	s.forward = run(b.elements(in.n, func(lo, hi int) { f(out.x()[lo:hi], in.x()[lo:hi]) }))
 	s.backward = b.elements(in.n, func(lo, hi int) {
-		x, y, dy, dx := in.x()[lo:hi], out.x()[lo:hi], out.dy()[lo:hi], in.sink(lo, hi)
-		for i, g := range dy {
-			dx[i] += derivative(g, x[i], y[i])
-		}
+		add(in.sink(lo, hi), out.dy()[lo:hi], in.x()[lo:hi], out.x()[lo:hi])
 	})
 	return nil
+}
+
+// bindRelu binds max(x, 0). About half of the elements pass in no order that a processor could foresee, so the bits of the
+// gradient are masked with the sign of y, which has no branch.
+func bindRelu(b *binding, s *step) error {
+	return bindRows(b, s, act(kernels.ActRelu), func(dx, dy, _, y []float32) {
+		dx, y = dx[:len(dy)], y[:len(dy)]
+		for i, g := range dy {
+			bits := int32(math.Float32bits(y[i]))
+			pass := uint32(-bits>>31) &^ uint32(bits>>31)
+			dx[i] += math.Float32frombits(math.Float32bits(g) & pass)
+		}
+	})
 }
 
 // act is a kernel's activation.

@@ -141,3 +141,17 @@ func TestSquare(t *testing.T) {
 		}
 	}
 }
+
+// TestReluAtZero: zeros of both signs, and what is below, pass no gradient.
+func TestReluAtZero(t *testing.T) {
+	c := opCase{op: "Relu", in: []any{in(5)}}
+	g, inputs := c.graph(t, rand.New(rand.NewPCG(1, 2)), false)
+	copy(inputs["in0"].F32(), []float32{0, float32(math.Copysign(0, -1)), -1, 1, 1e-40})
+	tape, grads := gradients(t, g, optionsFor(inputs), inputs)
+	seed := tape.OutputGrad("out0")
+	for i, want := range []float32{0, 0, 0, seed[3], seed[4]} {
+		if grads["in0"][i] != want {
+			t.Errorf("element %d: %g, want %g", i, grads["in0"][i], want)
+		}
+	}
+}
