@@ -92,8 +92,8 @@ func (q *quantizer) stages() []*stage {
 }
 
 // sequential makes the blocks of products once more, in the order of the graph, for the inputs that
-// the quantized products before them give. It keeps them if they do better on calibration data that they
-// were not made from.
+// the quantized products before them give. It keeps them if they do better on calibration data, in the case of text on
+// windows that they were not made from.
 func (q *quantizer) sequential(ctx context.Context) error {
 	if q.probe == nil {
 		return nil
@@ -207,9 +207,10 @@ func observer(stages []*stage, read func(i int, s *stage, x []float32), added fu
 			return true
 		}
 		for _, e := range events[n.Outputs[0]] {
-			if e.p == nil {
+			switch {
+			case e.p == nil && in[0].DType == tensor.F32:
 				read(i, e.s, in[0].F32())
-			} else {
+			case e.p != nil && in[e.p.operand].DType == tensor.F32:
 				added(i, e.s, e.p, in[e.p.operand].F32())
 			}
 		}
@@ -228,6 +229,10 @@ func (q *quantizer) quantizeStage(ctx context.Context, s *stage, sums *rowSums) 
 	}
 	err := q.probe.Watch(ctx, q.encode(), observer([]*stage{s},
 		func(i int, s *stage, x []float32) {
+			if len(s.ref[i]) != len(x) { // how many rows there are depends on values
+				s.x = s.x[:0]
+				return
+			}
 			s.seen += len(x) / s.k
 			s.x = append(s.x[:0], x...)
 			for j, v := range x {
