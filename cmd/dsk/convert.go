@@ -215,21 +215,9 @@ func (o *convertOptions) settings() (convert.Options, error) {
 	if o.framework != "" {
 		co.Format = o.framework
 	}
-	for _, s := range o.shapes {
-		name, list, ok := strings.Cut(s, "=")
-		var shape []int
-		for _, d := range strings.Split(list, ",") {
-			n, err := strconv.Atoi(strings.TrimSpace(d))
-			ok = ok && err == nil && n >= 0
-			shape = append(shape, n)
-		}
-		if !ok {
-			return co, &fault.Usage{What: fmt.Sprintf("--input-shape %q: must be NAME=1,3,224,224", s)}
-		}
-		if co.InputShapes == nil {
-			co.InputShapes = map[string][]int{}
-		}
-		co.InputShapes[name] = shape
+	var err error
+	if co.InputShapes, err = parseShapes(o.shapes); err != nil {
+		return co, err
 	}
 	if o.labels != "" {
 		b, err := os.ReadFile(o.labels)
@@ -248,6 +236,28 @@ func (o *convertOptions) settings() (convert.Options, error) {
 		}
 	}
 	return co, nil
+}
+
+// parseShapes reads NAME=1,3,224,224.
+func parseShapes(specs []string) (map[string][]int, error) {
+	var shapes map[string][]int
+	for _, s := range specs {
+		name, list, ok := strings.Cut(s, "=")
+		var shape []int
+		for _, d := range strings.Split(list, ",") {
+			n, err := strconv.Atoi(strings.TrimSpace(d))
+			ok = ok && err == nil && n >= 0
+			shape = append(shape, n)
+		}
+		if !ok {
+			return nil, &fault.Usage{What: fmt.Sprintf("--input-shape %q: must be NAME=1,3,224,224", s)}
+		}
+		if shapes == nil {
+			shapes = map[string][]int{}
+		}
+		shapes[name] = shape
+	}
+	return shapes, nil
 }
 
 // readPreprocess reads a JSON file, or the flag's own form.

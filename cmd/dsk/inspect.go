@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"text/tabwriter"
@@ -13,10 +15,15 @@ import (
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/model/dskfile"
+	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/spf13/cobra"
 )
 
-type inspectOptions struct{ tensors, graph bool }
+type inspectOptions struct {
+	tensors, graph, memory bool
+	shapes                 []string
+	ctx                    int
+}
 
 func (a *app) inspectCommand() *cobra.Command {
 	var o inspectOptions
@@ -28,12 +35,16 @@ outputs, operators, weights. Of a .gguf or .safetensors file: metadata and weigh
 .gguf or .safetensors file only the header is read.
 
   dsk inspect m.dsk --tensors
+  dsk inspect m.dsk --memory
   dsk inspect model.onnx --graph --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runInspect(cmd.Context(), args[0], &o) },
 	}
 	cmd.Flags().BoolVar(&o.tensors, "tensors", false, "list every weight")
 	cmd.Flags().BoolVar(&o.graph, "graph", false, "list every node")
+	cmd.Flags().BoolVar(&o.memory, "memory", false, "plan a run of a .dsk file and print what it takes: weights, caches, intermediate values")
+	cmd.Flags().StringArrayVar(&o.shapes, "input-shape", nil, "NAME=1,3,224,224 for --memory; unknown dimensions are 1 without it")
+	cmd.Flags().IntVar(&o.ctx, "ctx", 0, "tokens in the caches for --memory (0 = the model's context)")
 	return cmd
 }
 
@@ -50,12 +61,19 @@ type inspection struct {
 	Sections    []dskfile.Section `json:"sections,omitempty"`
 	Chunks      []string          `json:"chunks_sha256,omitempty"`
 	Metadata    map[string]any    `json:"metadata,omitempty"` // of files of weights
+	Memory      *runtime.Account  `json:"memory,omitempty"`
 	*model.Summary
 
 	lines []metadatum // Metadata in the file's order
 }
 
 func (a *app) runInspect(ctx context.Context, path string, o *inspectOptions) error {
+	if o.memory && !isDsk(path) && path != "-" {
+		return &fault.Usage{What: "--memory plans a .dsk file: convert the model first"}
+	}
+	if !o.memory && (len(o.shapes) > 0 || o.ctx != 0) {
+		return &fault.Usage{What: "--input-shape and --ctx are for --memory"}
+	}
 	inspect, show := a.inspectModel, a.printInspection
 	switch {
 	case path == "-" || isDsk(path):
@@ -97,6 +115,11 @@ func (a *app) inspectModel(ctx context.Context, path string, o *inspectOptions) 
 		if err := m.Graph.Infer(); err != nil {
 			return nil, fault.InFile(fault.Formatf("graph", "%v", err), path)
 		}
+		if o.memory {
+			if in.Memory, err = a.planMemory(m, o); err != nil {
+				return nil, fault.InFile(err, path)
+			}
+		}
 	} else {
 		opened, rep, err := convert.Open(ctx, path, convert.Options{NoFuse: true})
 		if err != nil {
@@ -111,6 +134,21 @@ func (a *app) inspectModel(ctx context.Context, path string, o *inspectOptions) 
 	}
 	in.Summary = model.Summarize(m, o.tensors, o.graph)
 	return in, nil
+}
+
+// planMemory makes the plan of a run.
+func (a *app) planMemory(m *model.Model, o *inspectOptions) (*runtime.Account, error) {
+	shapes, err := parseShapes(o.shapes)
+	if err != nil {
+		return nil, err
+	}
+	s, err := runtime.NewSession(m, runtime.Options{Threads: a.threads, Context: o.ctx})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	account, err := s.Plan(shapes)
+	return &account, err
 }
 
 func (in *inspection) addFile(info *dskfile.Info) {
@@ -173,7 +211,24 @@ func (a *app) printInspection(in *inspection) {
 	if len(in.Assets) > 0 {
 		a.print("  assets: %s", counts(in.Assets))
 	}
+	a.printMemory(in.Memory)
 	a.printLists(in)
+}
+
+// printMemory prints what a run takes, if it was asked for.
+func (a *app) printMemory(m *runtime.Account) {
+	if m == nil {
+		return
+	}
+	var inputs []string
+	for _, name := range slices.Sorted(maps.Keys(m.Inputs)) {
+		inputs = append(inputs, name+" "+strings.ReplaceAll(fmt.Sprint(m.Inputs[name]), " ", ","))
+	}
+	a.print("  memory for %s", strings.Join(inputs, ", "))
+	a.print("    weights             %12s", megabytes(m.Weights))
+	a.print("    caches              %12s", megabytes(m.Caches))
+	a.print("    intermediate values %12s (%s one beside the other)", megabytes(m.Arena), megabytes(m.Values))
+	a.print("    together            %12s", megabytes(m.Total))
 }
 
 // printLists prints the tensors and nodes that were asked for.

@@ -72,11 +72,11 @@ func TestHeadsByHand(t *testing.T) {
 			0, 0, 1, 1), f32([]int{1, 2, 3}, 0.2, 0.1, 0.7, 1, 0, 0)}, []Box{{Class: 1, Score: 0.7, X1: 16, Y1: 16, X2: 32, Y2: 32}}},
 		{"ssd in pixels", head(func(h *Head) { h.Kind, h.Rows, h.Output, h.Pixels = "ssd", 1, 1, true }), []*tensor.Tensor{
 			f32([]int{1, 1, 3}, 0, 0.6, 0), f32([]int{1, 1, 4}, 3, 4, 5, 6)}, []Box{{Class: 0, Score: 0.6, X1: 3, Y1: 4, X2: 5, Y2: 6}}},
-		// The second anchor of the only cell of stride 64: centre (32, 32), 16 x 16. dx = 2 moves it by 0.1 * 2 * 16 = 3.2, log w = 5 makes it e times as wide.
+		// The second anchor of the only cell of stride 64, as high as the image: centre (32, 16), 16 x 16. dx = 2 moves it by 0.1 * 2 * 16 = 3.2, log w = 5 makes it e times as wide.
 		{"ultraface", head(func(h *Head) {
 			h.Kind, h.Rows, h.Scores, h.Classes, h.Raw, h.Levels = "ultraface", 2, 1, 1, true, []Level{square(64, 8, 16)}
 		}), []*tensor.Tensor{f32([]int{1, 2, 4}, 0, 0, 0, 0, 2, 0, 5, 0), f32([]int{1, 2, 2}, 1, 0, 0.1, 0.9)},
-			[]Box{{Class: 0, Score: 0.9, X1: 35.2 - 8*e, Y1: 32 - 8, X2: 35.2 + 8*e, Y2: 32 + 8}}},
+			[]Box{{Class: 0, Score: 0.9, X1: 35.2 - 8*e, Y1: 16 - 8, X2: 35.2 + 8*e, Y2: 16 + 8}}},
 	} {
 		b, err := json.Marshal(c.head)
 		if err != nil {

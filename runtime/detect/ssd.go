@@ -11,7 +11,8 @@ import (
 //
 //	centre = (ax + 0.1 dx aw, ay + 0.1 dy ah),  size = (aw exp(0.2 log w), ah exp(0.2 log h))
 //
-// Anchors lie in the middle of the cells of the levels, a cell's one after the other, row by row.
+// Anchors lie in the middle of the cells of the levels, a cell's one after the other, row by row. The cells of a level share the image evenly, where
+// its side is no multiple of the stride too.
 var ssd = kind{name: "ssd", check: checkSSD, guess: guessSSD, decode: decodeSSD}
 
 // ultraFace is ssd with one class, and the anchors of Ultra-Light-Fast-Generic-Face-Detector-1MB.
@@ -110,15 +111,15 @@ func decodeSSD(h *Head, out []*tensor.Tensor) ([]Box, error) {
 	return boxes, nil
 }
 
-// anchorBoxes lists centre and size of every anchor in pixels. Neither is more than the image has.
+// anchorBoxes lists centre and size of every anchor in pixels. No side is longer than the image's.
 func (h *Head) anchorBoxes() [][4]float32 {
 	list := make([][4]float32, 0, h.Rows)
 	for _, l := range h.Levels {
-		cols, rows, stride := ceilDiv(h.Width, l.Stride), ceilDiv(h.Height, l.Stride), float32(l.Stride)
+		cols, rows := ceilDiv(h.Width, l.Stride), ceilDiv(h.Height, l.Stride)
 		for cell := range cols * rows {
-			x, y := (float32(cell%cols)+0.5)*stride, (float32(cell/cols)+0.5)*stride
+			x, y := (float32(cell%cols)+0.5)/float32(cols)*float32(h.Width), (float32(cell/cols)+0.5)/float32(rows)*float32(h.Height)
 			for _, a := range l.Anchors {
-				list = append(list, [4]float32{min(x, float32(h.Width)), min(y, float32(h.Height)), min(a[0], float32(h.Width)), min(a[1], float32(h.Height))})
+				list = append(list, [4]float32{x, y, min(a[0], float32(h.Width)), min(a[1], float32(h.Height))})
 			}
 		}
 	}

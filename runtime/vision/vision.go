@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/dsk-toolkit/dsk/dataset"
@@ -78,7 +79,7 @@ func (v *Model) Boxes(ctx context.Context, img *dataset.RGB) ([]detect.Box, erro
 	return v.Decode(out, placed, img)
 }
 
-// Decode reads boxes from the outputs of Run, cut to the image.
+// Decode reads boxes from the outputs of Run, cut to the image. Those of which nothing lies in it are left out.
 func (v *Model) Decode(out []*tensor.Tensor, placed dataset.Placed, img *dataset.RGB) ([]detect.Box, error) {
 	if v.head == nil {
 		return nil, &fault.Usage{What: "the model's outputs are not those of a detector that dsk can read"}
@@ -89,7 +90,7 @@ func (v *Model) Decode(out []*tensor.Tensor, placed dataset.Placed, img *dataset
 		b.X1, b.X2 = unplace(b.X1, placed.OffsetX, placed.ScaleX, img.W), unplace(b.X2, placed.OffsetX, placed.ScaleX, img.W)
 		b.Y1, b.Y2 = unplace(b.Y1, placed.OffsetY, placed.ScaleY, img.H), unplace(b.Y2, placed.OffsetY, placed.ScaleY, img.H)
 	}
-	return boxes, err
+	return slices.DeleteFunc(boxes, func(b detect.Box) bool { return b.X1 == b.X2 || b.Y1 == b.Y2 }), err
 }
 
 // unplace maps a coordinate of the model's input to the image, which has the given size.
