@@ -1,6 +1,7 @@
 package grad
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -125,11 +126,14 @@ func (t *Tape) addNode(n *model.Node) (*fault.Item, error) {
 	case bind != nil && float:
 		b := &binding{tape: t, node: n, in: s.in, out: s.out, val: c.Val}
 		if err := bind(b, s); err != nil {
-			if _, missing := err.(unsupported); missing && needs {
+			var form unsupported
+			missing := errors.As(err, &form)
+			if missing && needs {
 				item := gap(s.out[0].dtype)
 				item.Hint = err.Error()
 				return item, nil
-			} else if !missing || t.o.Eval == nil {
+			}
+			if !missing || t.o.Eval == nil {
 				return nil, fmt.Errorf("node %v: %w", n, err)
 			}
 			t.late(s)

@@ -8,7 +8,7 @@ import (
 
 var _ = register("", map[string]binder{
 	"Identity": bindView, "Cast": bindCast,
-	"Relu":    unary(act(kernels.ActRelu), func(g, x, _ float32) float32 { return step01(x, 0) * g }),
+	"Relu":    bindRelu,
 	"Sigmoid": unary(act(kernels.ActSigmoid), func(g, _, y float32) float32 { return g * y * (1 - y) }),
 	"Tanh":    unary(act(kernels.ActTanh), func(g, _, y float32) float32 { return g * (1 - y*y) }),
 	"Exp":     unary(kernels.Exp, func(g, _, y float32) float32 { return g * y }),

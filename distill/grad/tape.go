@@ -55,7 +55,6 @@ type Tape struct {
 	o      Options
 	values map[string]*value
 	all    []*value
-	consts map[*tensor.Tensor]bool
 	steps  []*step
 	bufs   []*buffer
 	inputs []*value
