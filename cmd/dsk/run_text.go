@@ -271,7 +271,7 @@ func (w *writer) finish(g *runtime.Generation, text, reasoning string) {
 	switch {
 	case w.app.json:
 		w.app.printJSON("run", textResult{text, reasoning, orEmpty(g.Tokens), g.PromptTokens, g.CachedTokens, len(g.Tokens), g.Reason, g.Prompt.Seconds(), g.Decode.Seconds(),
-			float64(g.PromptTokens) / g.Prompt.Seconds(), float64(len(g.Tokens)) / max(g.Decode.Seconds(), 1e-9), g.Guessed, g.Kept, w.scores})
+			float64(g.PromptTokens-g.CachedTokens) / g.Prompt.Seconds(), float64(len(g.Tokens)) / max(g.Decode.Seconds(), 1e-9), g.Guessed, g.Kept, w.scores})
 	case w.o.logprobs < 0:
 		w.app.print("")
 	}
