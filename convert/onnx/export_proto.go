@@ -176,7 +176,7 @@ func (e *exporter) node(n *model.Node) (*encoded, error) {
 func (e *exporter) attr(name string, a model.Attr) (*encoded, error) {
 	m := &encoded{}
 	m.text(1, name)
-	kind := kindUndefined
+	var kind uint64
 	switch a.Kind {
 	case model.AttrInt:
 		kind = kindInt
@@ -220,6 +220,6 @@ func (e *exporter) attr(name string, a model.Attr) (*encoded, error) {
 	default:
 		return nil, fmt.Errorf("attribute %s has no kind", name)
 	}
-	m.varint(20, uint64(kind))
+	m.varint(20, kind)
 	return m, nil
 }
