@@ -46,7 +46,7 @@ func Apply(ctx context.Context, root, path string, o ApplyOptions) (string, erro
 	if err != nil {
 		return "", err
 	}
-	defer s.Close()
+	defer s.close()
 	u := &update{&o, root, s, s.manifest.ID}
 	old, err := u.current()
 	if err != nil {

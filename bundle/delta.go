@@ -38,7 +38,7 @@ type source struct {
 	text      []byte
 	signature []byte
 	chunks    map[Hash]func() ([]byte, error)
-	close     []io.Closer
+	close     func()
 }
 
 // openSource opens a delta or a bundle.
@@ -55,7 +55,7 @@ func openSource(path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{manifest: b.Manifest, text: b.Text, signature: b.Signature, chunks: map[Hash]func() ([]byte, error){}, close: []io.Closer{b}}
+	s := &source{manifest: b.Manifest, text: b.Text, signature: b.Signature, chunks: map[Hash]func() ([]byte, error){}, close: b.Close}
 	s.addBundle(b)
 	return s, nil
 }
@@ -89,7 +89,7 @@ func openDelta(path string) (*source, error) {
 		m.Close()
 		return nil, fault.InFile(err, path)
 	}
-	s.close = append(s.close, m)
+	s.close = func() { _ = m.Close() }
 	return s, nil
 }
 
@@ -168,10 +168,4 @@ func (s *source) chunk(c Chunk) ([]byte, error) {
 		return nil, fault.Formatf(fmt.Sprintf("chunk %x", c.SHA256[:6]), "%v", err)
 	}
 	return b, nil
-}
-
-func (s *source) Close() {
-	for _, c := range s.close {
-		c.Close()
-	}
 }

@@ -60,6 +60,9 @@ func Open(path string) (*Bundle, error) {
 func openFolder(dir string) (*Bundle, error) {
 	b := &Bundle{Path: dir, files: map[string][]byte{}}
 	text, err := readLimited(filepath.Join(dir, ManifestFile), MaxManifest)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &fault.Format{File: dir, Offset: -1, Why: "this is a directory without " + ManifestFile + ", so it is no bundle and no file", Next: "give the file itself, or a bundle of dsk package"}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -198,13 +201,12 @@ func (b *Bundle) Model() (*dskfile.File, error) {
 func (b *Bundle) Golden() (*Golden, error) { return ParseGolden(b.files[GoldenFile]) }
 
 // Close gives the files back.
-func (b *Bundle) Close() error {
-	var all error
+func (b *Bundle) Close() {
 	for _, c := range b.closers {
-		all = errors.Join(all, c.Close())
+		// Nothing was written, so nothing is lost.
+		_ = c.Close()
 	}
 	b.closers, b.files = nil, nil
-	return all
 }
 
 // Is reports whether path looks like a bundle: a folder, or a file that ends as an executable bundle does.
