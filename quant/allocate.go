@@ -188,8 +188,12 @@ func (q *quantizer) fitBudget() error {
 	}
 }
 
-// size returns the bytes of the file with the present choice.
-func (q *quantizer) size() (int64, error) { return dskfile.Size(q.encode()) }
+// size returns the bytes of the file with the present choice, its history included.
+func (q *quantizer) size() (int64, error) {
+	out := q.encode()
+	out.Meta.Steps = append(out.Meta.Steps, model.Step{Verb: "quantize", Version: q.o.Version, Options: q.o.history()})
+	return dskfile.Size(out)
+}
 
 func (q *quantizer) weightBytes() int64 {
 	var sum int64
