@@ -2,20 +2,23 @@
 
 #include "textflag.h"
 
-// func quantizeBytesAVX512(dst *uint8, src *float32, n int, inverse, lo, hi float32, zero int32)
+// func quantizeBytesAVX512(dst *uint8, src *float32, n int, scale, lo, hi float32, zero int32)
 // n is a multiple of 16.
 TEXT ·quantizeBytesAVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ n+16(FP), CX
-	VBROADCASTSS inverse+24(FP), Z0
+	VBROADCASTSS scale+24(FP), Z0
 	VBROADCASTSS lo+28(FP), Z1
 	VBROADCASTSS hi+32(FP), Z2
 	MOVL zero+36(FP), AX
 	VPBROADCASTD AX, Z3
 
 loop:
-	VMULPS (SI), Z0, Z4
+	VMOVUPS (SI), Z4
+	VDIVPS Z0, Z4, Z4
+	VCMPPS $7, Z4, Z4, K1
+	VMOVUPS.Z Z4, K1, Z4
 	VMAXPS Z1, Z4, Z4
 	VMINPS Z2, Z4, Z4
 	VCVTPS2DQ Z4, Z4

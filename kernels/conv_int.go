@@ -326,13 +326,19 @@ func level(f, inverse, lo, hi float32, zero int32) uint8 {
 	return uint8(int32(math.RoundToEven(float64(bound(f*inverse, lo, hi)))) + zero)
 }
 
-// QuantizeBytes writes the bytes nearest to src[i]/y.Scale + y.Zero, halves to even; 0 for a NaN.
+// QuantizeBytes writes the bytes nearest to src[i]/y.Scale + y.Zero, halves to even; the zero point for a NaN.
 func QuantizeBytes(dst []uint8, src []float32, y Quantized) {
 	dst = dst[:len(src)]
-	inverse, zero := 1/y.Scale, int32(y.Zero)
-	n := quantizeBytesSIMD(dst, src, inverse, zero)
+	n := quantizeBytesSIMD(dst, src, y)
+	zero := int32(y.Zero)
 	for i, f := range src[n:] {
-		dst[n+i] = level(f, inverse, float32(-zero), float32(255-zero), zero)
+		// Adding 1.5 * 2^23 leaves a float32 no bits below 1, rounded to even.
+		const big = 3 << 22
+		if f /= y.Scale; f != f {
+			f = 0
+		}
+		f = min(max(f, float32(-zero)), float32(255-zero))
+		dst[n+i] = uint8(int32(float32(f+big)-big) + zero)
 	}
 }
 

@@ -6,6 +6,9 @@ func intConvTileSIMD(*levelTile, int) bool { return false }
 
 func intTapsSIMD(*intTaps, int) bool { return false }
 
-func quantizeBytesSIMD([]uint8, []float32, float32, int32) int { return 0 }
+func quantizeBytesSIMD([]uint8, []float32, Quantized) int { return 0 }
 
 func dequantizeBytesSIMD([]float32, []uint8, Quantized) int { return 0 }
+
+// IntConvFast reports whether IntConv and IntChannelConv run in assembly.
+func IntConvFast() bool { return false }

@@ -165,9 +165,9 @@ func TestQuantizeBytes(t *testing.T) {
 			dst.check(t, "bytes")
 			back.check(t, "floats")
 			for i, f := range src.V {
-				want := uint8(0)
+				want := y.Zero
 				if f == f {
-					want = toLevel(f, y)
+					want = uint8(min(max(math.RoundToEven(float64(f/y.Scale))+float64(y.Zero), 0), 255))
 				}
 				if dst.V[i] != want || back.V[i] != (float32(want)-77)*y.Scale {
 					t.Fatalf("%d of %d: %v gives %d and %v, want %d", i, n, f, dst.V[i], back.V[i], want)
