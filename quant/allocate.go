@@ -32,7 +32,7 @@ func (q *quantizer) chooseWidths(ctx context.Context) error {
 			}
 		}
 		q.o.progress("quantize", len(q.candidates), len(q.candidates))
-		return nil
+		return q.spareFragile(ctx)
 	}
 	if err := q.measureOptions(ctx); err != nil {
 		return err
