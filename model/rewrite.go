@@ -18,6 +18,8 @@ type RewriteOptions struct {
 	// NoFuse leaves operators as they are: no operators of the dsk domain, no fusing into
 	// larger ONNX operators and no packing of weights.
 	NoFuse bool
+	// Integers makes operators on bytes of operators between DequantizeLinear and QuantizeLinear (FuseQuantized).
+	Integers bool
 	// MaxFold is the most bytes that one folded node may make; 0 means 16 MiB.
 	MaxFold int
 }
@@ -88,6 +90,19 @@ func Rewrite(g *Graph, o RewriteOptions) ([]RewriteCount, error) {
 			if err := w.settle(counts); err != nil {
 				return nil, err
 			}
+		}
+		for _, p := range quantPasses {
+			if !o.Integers {
+				break
+			}
+			n, err := w.run(p)
+			if err != nil {
+				return nil, err
+			}
+			counts = append(counts, RewriteCount{p.name, n})
+		}
+		if _, err := w.run(passes[0]); err != nil {
+			return nil, err
 		}
 	}
 	if err := g.Infer(); err != nil {

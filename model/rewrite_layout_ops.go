@@ -16,7 +16,7 @@ var anyOrder = map[string]bool{
 	"Swish": true, "Gelu": true, "ThresholdedRelu": true, "Shrink": true, "Identity": true, "Not": true, "PRelu": true, "Clip": true,
 	"Cast": true, "Add": true, "Sub": true, "Mul": true, "Div": true, "Mod": true, "Pow": true, "And": true, "Or": true, "Xor": true,
 	"Min": true, "Max": true, "Sum": true, "Mean": true, "Equal": true, "Less": true, "Greater": true, "LessOrEqual": true,
-	"GreaterOrEqual": true, "Where": true,
+	"GreaterOrEqual": true, "Where": true, "QuantizeLinear": true, "DequantizeLinear": true,
 }
 
 // through carries a node over to held inputs; false if it cannot. h is the form of the first input that is held.
@@ -71,6 +71,9 @@ func (l *layouts) elementwise(n *Node, perm []int) (bool, error) {
 	rank := len(perm)
 	if out := l.typeOf(n.Outputs[0]).Shape; len(out) != rank || len(n.Outputs) != 1 {
 		return false, nil
+	}
+	if _, ok := l.scalarConst(n.In(1)); !ok && (n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear") {
+		return false, nil // scales along an axis
 	}
 	shapes := make([][]Dim, len(n.Inputs))
 	for i, in := range n.Inputs {

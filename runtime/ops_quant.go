@@ -3,6 +3,7 @@ package runtime
 import (
 	"math"
 
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -75,6 +76,14 @@ func (s *scales) load() {
 	}
 }
 
+// bytes returns the quantization if it is one of whole tensors to or from bytes, known ahead.
+func (s *scales) bytes(dt tensor.DType) (kernels.Quantized, bool) {
+	if dt != tensor.U8 || s.axis || s.b != nil || len(s.scale) != 1 {
+		return kernels.Quantized{}, false
+	}
+	return kernels.Quantized{Scale: s.scale[0], Zero: uint8(s.zero[0])}, true
+}
+
 // at returns the number of element i's scale, and for how many elements it goes on (step 0) or goes
 // up by one each (step 1).
 func (s *scales) at(i int) (k, step, n int) {
@@ -102,6 +111,11 @@ func bindQuantize(b *Bind) (Run, error) {
 	}
 	switch dt := b.In[0].DType; dt {
 	case tensor.F32:
+		if q, ok := s.bytes(b.Out[0].DType); ok {
+			return simple(b.split(b.In[0].Len(), 64, 1, func(_, lo, hi int) {
+				kernels.QuantizeBytes(b.Out[0].Data[lo:hi], b.In[0].F32()[lo:hi], q)
+			})), nil
+		}
 		return quantizeFrom(b, s, func(v float32) float32 { return v })
 	case tensor.F64:
 		return quantizeFrom(b, s, func(v float64) float32 { return float32(v) })
@@ -212,6 +226,11 @@ func bindDequantize(b *Bind) (Run, error) {
 	s, err := b.scales()
 	if err != nil {
 		return nil, err
+	}
+	if q, ok := s.bytes(b.In[0].DType); ok && b.Out[0].DType == tensor.F32 {
+		return simple(b.split(b.In[0].Len(), 64, 1, func(_, lo, hi int) {
+			kernels.DequantizeBytes(b.Out[0].F32()[lo:hi], b.In[0].Data[lo:hi], q)
+		})), nil
 	}
 	switch b.In[0].DType {
 	case tensor.U8:
