@@ -299,7 +299,9 @@ func (a *app) keygenCommand() *cobra.Command {
 		Use:   "keygen NAME",
 		Short: "Make a pair of keys: NAME.key to sign with, NAME.pub to trust",
 		Long: `Make a pair of keys in minisign's format: NAME.key, for the owner's eyes only (mode 0600), and
-NAME.pub. Existing files are never replaced; the secret key is never printed.`,
+NAME.pub. Existing files are never replaced; the secret key is never printed.
+
+  dsk keygen ~/.dsk/boards`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			password, err := readPassword(passwordFile)
