@@ -104,6 +104,7 @@ type attentionRun struct {
 	perBlock     int       // rows of a block; each block has as many places in what is kept for rows
 	scores       []float32 // of a block of rows: scoresLd each
 	keys, values []float32 // packed
+	keyRows      attentionKeyRows
 	wide         []float32 // rows widened to float32
 	top, sum     []float32 // per row, in the order of the blocks
 	direct       []float32 // values that are read where they lie; or nil

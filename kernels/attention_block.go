@@ -12,6 +12,10 @@ func (g *attentionRun) packKeys(s, n int) {
 		g.packPairKeys(s, n)
 		return
 	}
+	if g.readsKeyRows() {
+		g.findKeyRows(s, n)
+		return
+	}
 	x, ld := g.k.floats(s, n, g.Dim, g.wide)
 	for c := 0; c < n; c += stripCols {
 		packStripTrans(g.keys[c*g.Dim:(c+stripCols)*g.Dim], x[c*ld:], ld, min(stripCols, n-c), g.Dim)
@@ -46,10 +50,23 @@ func (b *attentionBlock) keysFrom(s, lo, hi int) {
 			clear(b.scores[r*scoresLd+lo : r*scoresLd+hi])
 		}
 	}
-	if b.pairs.keys {
+	switch {
+	case b.pairs.keys:
 		b.pairScores(lo, hi)
+	case b.keyRows.x != nil:
+		b.rowScores(lo, hi)
+	default:
+		b.stripScores(lo, hi)
 	}
-	for c := lo; c < hi && b.Dim > 0 && !b.pairs.keys; c += stripCols {
+	for r := range b.rows {
+		b.weigh(r, s, lo, hi)
+	}
+	b.addValues(lo, hi)
+}
+
+// stripScores computes the products with the packed keys lo to hi of the block.
+func (b *attentionBlock) stripScores(lo, hi int) {
+	for c := lo; c < hi && b.Dim > 0; c += stripCols {
 		if b.ints.keys {
 			b.intScores(c)
 			continue
@@ -57,9 +74,10 @@ func (b *attentionBlock) keysFrom(s, lo, hi int) {
 		strip := b.keys[c*b.Dim : (c+stripCols)*b.Dim]
 		gemmStrip(b.scores[c:], scoresLd, b.q, b.ldq, b.rows, strip, strip[PanelRows:], stripCols, min(stripCols, hi-c), b.Dim, false)
 	}
-	for r := range b.rows {
-		b.weigh(r, s, lo, hi)
-	}
+}
+
+// addValues adds the values lo to hi of the block by their weights.
+func (b *attentionBlock) addValues(lo, hi int) {
 	if b.ints.values {
 		b.addIntValues(lo, hi)
 		return

@@ -1,0 +1,71 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestScoreRows(t *testing.T) {
+	forEachImplementation(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(11, 1))
+		for rows := 1; rows <= scoreRowsMost(); rows++ {
+			for _, dim := range []int{4, 8, 36, 64} {
+				ldq, ldk := dim+rows%3, dim+5*(dim%8)
+				q, k := randomF32(r, (rows-1)*ldq+dim), randomF32(r, (scoreKeys-1)*ldk+dim)
+				got := randomF32(r, (rows-1)*scoresLd+scoreKeys)
+				want := append([]float32(nil), got.V...)
+				scoreRowsGeneric(want, q.V, ldq, rows, k.V, ldk, dim)
+				scoreRows(got.V, q.V, ldq, rows, k.V, ldk, dim)
+				what := fmt.Sprintf("%d rows of %d", rows, dim)
+				got.check(t, what)
+				if i := sameBits(got.V, want); i >= 0 {
+					t.Fatalf("%s: element %d is %v, want %v", what, i, got.V[i], want[i])
+				}
+			}
+		}
+	})
+}
+
+// TestKeyRows: a lone group of heads, whose products are computed from key rows, has the bits of the same heads among more,
+// for which keys are packed.
+func TestKeyRows(t *testing.T) {
+	forEachImplementation(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(12, 1))
+		const dim, many = 32, 13
+		for _, kind := range rowKinds {
+			for _, keys := range []int{1, 2, 15, 16, 17, 40, attentionKeys - 1, attentionKeys + 5} {
+				for _, window := range []int{0, 37} {
+					row := kind.RowBytes(dim)
+					k, v := newGuarded(keys*row, uint8(0xff)), newGuarded(keys*row, uint8(0xff))
+					for i := range keys {
+						kind.Store(k.V[i*row:], randomF32(r, dim).V)
+						kind.Store(v.V[i*row:], randomF32(r, dim).V)
+					}
+					q := randomF32(r, many*dim)
+					run := func(heads int) []float32 {
+						a := Attention{Heads: heads, Queries: 1, Keys: keys, Dim: dim, DimV: dim, QueryHead: dim, DstHead: dim, Scale: 0.3,
+							Causal: true, Offset: keys - 1, Window: window}
+						dst, scratch := randomF32(r, heads*dim), newGuarded(a.ScratchBytes(), uint8(0xff))
+						for i := range scratch.V {
+							scratch.V[i] = 0xff // NaN
+						}
+						a.Run(dst.V, heads*dim, q.V, heads*dim, Rows{kind, k.V, row}, Rows{kind, v.V, row}, AttentionMask{}, scratch.V)
+						dst.check(t, "result")
+						scratch.check(t, "scratch")
+						return dst.V
+					}
+					whole := run(many)
+					for heads := 1; heads <= 9; heads++ {
+						for i, x := range run(heads) {
+							if math.Float32bits(x) != math.Float32bits(whole[i]) {
+								t.Fatalf("kind %d, %d keys, window %d: element %d of %d heads is %v, %v among %d", kind, keys, window, i, heads, x, whole[i], many)
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}
