@@ -10,7 +10,6 @@
 //	CX               elements left
 
 #define ARGS \
-	MOVQ dst+0(FP), DI; \
 	MOVQ q+16(FP), SI; \
 	MOVQ ldq+24(FP), BX; \
 	MOVQ k+32(FP), R10; \
@@ -25,6 +24,26 @@
 	LEAQ (R11)(AX*4), R12; \
 	LEAQ (R12)(AX*4), R13; \
 	LEAQ (AX)(AX*2), DX
+
+// Lines of the next 16 keys are fetched ahead, four keys at a time: DI is the first of them, R15 what leads from a line
+// past the 16th to the next line of the first.
+
+#define AHEAD \
+	MOVQ AX, R15; \
+	SHLQ $4, R15; \
+	LEAQ (R10)(R15*1), DI; \
+	NEGQ R15; \
+	ADDQ $64, R15
+
+#define FETCH \
+	PREFETCHT0 (DI); \
+	PREFETCHT0 (DI)(AX*1); \
+	PREFETCHT0 (DI)(AX*2); \
+	PREFETCHT0 (DI)(DX*1); \
+	LEAQ  (DI)(AX*4), DI; \
+	LEAQ  (DI)(R15*1), R14; \
+	TESTQ $12, CX; \
+	CMOVQEQ R14, DI
 
 #define NEXT \
 	ADDQ $16, SI; \
@@ -101,13 +120,16 @@
 TEXT ·scores8AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	CLEARZ8
+	AHEAD
 	PCALIGN $64
 
 loop:
 	KEYSZ
+	FETCH
 	ROWSZ8
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREZ8
@@ -118,13 +140,16 @@ loop:
 TEXT ·scores7AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	CLEARZ7
+	AHEAD
 	PCALIGN $64
 
 loop:
 	KEYSZ
+	FETCH
 	ROWSZ7
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREZ7
@@ -135,13 +160,16 @@ loop:
 TEXT ·scores6AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	CLEARZ6
+	AHEAD
 	PCALIGN $64
 
 loop:
 	KEYSZ
+	FETCH
 	ROWSZ6
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREZ6
@@ -152,13 +180,16 @@ loop:
 TEXT ·scores5AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	CLEARZ5
+	AHEAD
 	PCALIGN $64
 
 loop:
 	KEYSZ
+	FETCH
 	ROWSZ5
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREZ5
@@ -169,13 +200,16 @@ loop:
 TEXT ·scores4AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	CLEARZ4
+	AHEAD
 	PCALIGN $64
 
 loop:
 	KEYSZ
+	FETCH
 	ROWSZ4
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREZ4
@@ -186,13 +220,16 @@ loop:
 TEXT ·scores3AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	CLEARZ3
+	AHEAD
 	PCALIGN $64
 
 loop:
 	KEYSZ
+	FETCH
 	ROWSZ3
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREZ3
@@ -203,13 +240,16 @@ loop:
 TEXT ·scores2AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	CLEARZ2
+	AHEAD
 	PCALIGN $64
 
 loop:
 	KEYSZ
+	FETCH
 	ROWSZ2
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREZ2
@@ -220,13 +260,16 @@ loop:
 TEXT ·scores1AVX512(SB), NOSPLIT, $0-56
 	ARGS
 	CLEARZ1
+	AHEAD
 	PCALIGN $64
 
 loop:
 	KEYSZ
+	FETCH
 	ROWSZ1
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREZ1
@@ -297,6 +340,7 @@ loop:
 	ROWSY4B
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREY4
@@ -316,6 +360,7 @@ loop:
 	ROWSY3B
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREY3
@@ -335,6 +380,7 @@ loop:
 	ROWSY2B
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREY2
@@ -354,6 +400,7 @@ loop:
 	ROWSY1B
 	NEXT
 	JNZ  loop
+	MOVQ dst+0(FP), DI
 	MOVQ ldd+8(FP), DX
 	SHLQ $2, DX
 	STOREY1
