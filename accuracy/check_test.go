@@ -54,6 +54,6 @@ func TestCheckModels(t *testing.T) {
 	check(t, folders(t, "onnx/ort-reference/models", "*")...)
 }
 
-func TestCheckLlama(t *testing.T) {
-	check(t, folders(t, "models/arch-golden", "llama*")...)
+func TestCheckArchitectures(t *testing.T) {
+	check(t, shared(t, "models/arch-golden"))
 }

@@ -66,8 +66,8 @@ func TestQuantizedClassifiers(t *testing.T) {
 		{"resnet20", cifarModel(t, "resnet20"), cifar, []string{"--split", "test"}, nil, 0.003},
 		{"resnet56", cifarModel(t, "resnet56"), cifar, []string{"--split", "test"}, nil, 0.003},
 		{"mobilenet-0.75", mobileNet(t, "0.75"), images, nil, calibrated, 0.003},
-		// The smallest network does not keep within 0.3 points: docs/quality.md says so. This holds it where it is; one image is a point.
-		{"mobilenet-0.25", mobileNet(t, "0.25"), images, nil, calibrated, 0.05},
+		// One image is a point, and one may be a matter of rounding.
+		{"mobilenet-0.25", mobileNet(t, "0.25"), images, nil, calibrated, 0.01},
 	} {
 		full := eval(t, c.model, c.data, c.split...).Metrics["top1"]
 		for _, bits := range []string{"8", "4"} {
