@@ -71,7 +71,7 @@ levels: ## tests of the kernels and the runtime at every instruction set (LEVELS
 arm64: ## tests of the kernels as arm64 programs, under the emulator
 	@mkdir -p bin
 	GOARCH=arm64 $(GO) test -c -o bin/kernels.arm64 ./kernels
-	@set -e; for cpu in $(ARM64); do echo "$$cpu"; (cd kernels && $(QEMU) -cpu $$cpu ../bin/kernels.arm64 -test.short); done
+	@cd kernels && printf '%s\n' $(ARM64) | xargs -P 2 -I CPU sh -c '$(QEMU) -cpu CPU ../bin/kernels.arm64 -test.short >../bin/CPU.log 2>&1; code=$$?; echo CPU; cat ../bin/CPU.log; exit $$code'
 
 same-bytes: ## files made with 1 and 2 threads, on amd64 and arm64, are equal
 	scripts/same-bytes.sh
