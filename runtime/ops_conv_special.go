@@ -54,27 +54,31 @@ func bindCausalConv(b *Bind) (Run, error) {
 	default:
 		return nil, b.errorf("unknown activation %q", name)
 	}
-	padded := b.Scratch(b.parts() * (n + k - 1) * 4)
+	// Rows are whole vectors, so that an element's bits do not depend on where the sequence was cut.
+	wide := (n + 15) &^ 15
+	perPart := wide + k - 1 + wide
+	padded := b.Scratch(b.parts() * perPart * 4)
 	return simple(b.split(batch*c, 1, n*k, func(part, lo, hi int) {
+		scratch := padded.F32()[part*perPart:][:perPart]
+		line, row := scratch[:wide+k-1], scratch[wide+k-1:]
 		for u := lo; u < hi; u++ {
-			line := padded.F32()[part*(n+k-1) : (part+1)*(n+k-1)]
-			clear(line[:k-1])
+			clear(line)
 			if b.Has(3) {
 				copy(line, b.In[3].F32()[u*(k-1):(u+1)*(k-1)])
 			}
 			copy(line[k-1:], x.F32()[u*n:(u+1)*n])
-			row := y.F32()[u*n : (u+1)*n]
 			var bias float32
 			if b.Has(2) {
 				bias = b.In[2].F32()[u%c]
 			}
 			fillSlice(row, bias)
 			for i, v := range w.F32()[u%c*k:][:k] {
-				kernels.Axpy(row, line[i:i+n], v)
+				kernels.Axpy(row, line[i:i+wide], v)
 			}
 			if act.Kind != kernels.ActNone {
 				kernels.Activate(row, row, act)
 			}
+			copy(y.F32()[u*n:(u+1)*n], row)
 			if b.HasOut(1) {
 				copy(b.Out[1].F32()[u*(k-1):(u+1)*(k-1)], line[n:])
 			}
