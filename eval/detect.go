@@ -14,7 +14,7 @@ import (
 // iouMatch is the overlap from which a found box counts as the object: the 50 of mAP50.
 const iouMatch = 0.5
 
-// runDetect measures mAP50 against the labelled boxes. With a reference, the outputs' relative error too.
+// runDetect measures mAP50 against the labelled boxes. With a reference, that of the reference and the outputs' relative error too.
 func runDetect(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.Model, o Options) (*Report, error) {
 	v, err := newPair(m, ref, o)
 	if err != nil {
@@ -22,7 +22,7 @@ func runDetect(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.
 	}
 	defer v.close()
 	n := limited(d.Len(), o.Limit)
-	found := make([][]detect.Box, n)
+	found, refFound := make([][]detect.Box, n), make([][]detect.Box, n)
 	truth := make([][]dataset.Box, n)
 	var cmp comparison
 	for i := range n {
@@ -39,45 +39,67 @@ func runDetect(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.
 			return nil, err
 		}
 		truth[i] = d.Boxes(i, img.W, img.H)
-		if want != nil {
-			cmp.addVector(flatten(want), flatten(out))
+		if want == nil {
+			continue
+		}
+		cmp.addVector(flatten(want), flatten(out))
+		cmp.endUnit()
+		if refFound[i], err = v.ref.Decode(want, placed, img); err != nil {
+			return nil, err
 		}
 	}
 	o.progress(n, n)
-	r := &Report{Task: model.TaskDetect, Data: d.Name(), Samples: n,
-		Metrics: map[string]float64{"map50": meanAP(found, truth)}}
-	if ref != nil {
-		r.Metrics["relative_error"] = cmp.divergence(false).RelError
+	precision := newPrecision(found, truth)
+	figures := []figure{{name: "map50", of: precision.mean}}
+	report := func(p *precision50) *Report {
+		return &Report{Task: model.TaskDetect, Data: d.Name(), Samples: n, Metrics: map[string]float64{"map50": p.mean(nil)}}
 	}
+	r := report(precision)
+	if ref != nil {
+		refPrecision := newPrecision(refFound, truth)
+		figures[0].ref = refPrecision.mean
+		r.Reference = report(refPrecision)
+		r.Metrics["relative_error"] = cmp.divergence(false).RelError
+		figures = append(figures, figure{name: "relative_error", of: quotient(cmp.unitRel, cmp.unitAll, nil)})
+	}
+	r.addIntervals(n, figures)
 	return r, nil
 }
 
-// meanAP returns the mean over the classes that occur of the average precision at 101 recall
-// levels (COCO's), each object found once.
-func meanAP(found [][]detect.Box, truth [][]dataset.Box) float64 {
-	objects := map[int]int{}
-	for _, boxes := range truth {
-		for _, b := range boxes {
-			objects[b.Class]++
-		}
-	}
-	if len(objects) == 0 {
-		return 0
-	}
-	var sum float64
-	// In order: the sum must not depend on a map's.
-	for _, class := range slices.Sorted(maps.Keys(objects)) {
-		sum += averagePrecision(found, truth, class, objects[class])
-	}
-	return sum / float64(len(objects))
+// precision50 is what the average precision at an overlap of iouMatch is computed from, for any selection of the images.
+type precision50 struct {
+	objects [][]int // by class that occurs: objects by image
+	hits    [][]hit // by the same: by falling score
 }
 
+// hit is a box found.
 type hit struct {
+	image int
 	score float32
 	right bool
 }
 
-func averagePrecision(found [][]detect.Box, truth [][]dataset.Box, class, objects int) float64 {
+// newPrecision decides which boxes are right, each object found once.
+func newPrecision(found [][]detect.Box, truth [][]dataset.Box) *precision50 {
+	objects := map[int][]int{}
+	for i, boxes := range truth {
+		for _, b := range boxes {
+			if objects[b.Class] == nil {
+				objects[b.Class] = make([]int, len(truth))
+			}
+			objects[b.Class][i]++
+		}
+	}
+	p := &precision50{}
+	// In order: the sum over classes must not depend on a map's.
+	for _, class := range slices.Sorted(maps.Keys(objects)) {
+		p.objects = append(p.objects, objects[class])
+		p.hits = append(p.hits, hitsOf(found, truth, class))
+	}
+	return p
+}
+
+func hitsOf(found [][]detect.Box, truth [][]dataset.Box, class int) []hit {
 	var hits []hit
 	for i := range found {
 		taken := make([]bool, len(truth[i]))
@@ -99,28 +121,65 @@ func averagePrecision(found [][]detect.Box, truth [][]dataset.Box, class, object
 			if first {
 				taken[at] = true
 			}
-			hits = append(hits, hit{b.Score, first})
+			hits = append(hits, hit{i, b.Score, first})
 		}
 	}
 	sort.SliceStable(hits, func(i, j int) bool { return hits[i].score > hits[j].score })
-	precision := make([]float64, len(hits))
-	recall := make([]float64, len(hits))
-	right := 0
-	for i, h := range hits {
-		if h.right {
-			right++
+	return hits
+}
+
+// mean returns the mean over the classes that occur of the average precision at 101 recall levels (COCO's), with each image counted
+// as often as times says; nil: once.
+func (p *precision50) mean(times []int) float64 {
+	var sum float64
+	classes := 0
+	for c := range p.objects {
+		objects := 0
+		for i, n := range p.objects[c] {
+			if times != nil {
+				n *= times[i]
+			}
+			objects += n
 		}
-		precision[i] = float64(right) / float64(i+1)
-		recall[i] = float64(right) / float64(objects)
+		if objects > 0 {
+			classes++
+			sum += averagePrecision(p.hits[c], objects, times)
+		}
 	}
-	for i := len(hits) - 2; i >= 0; i-- {
+	if classes == 0 {
+		return 0
+	}
+	return sum / float64(classes)
+}
+
+func averagePrecision(hits []hit, objects int, times []int) float64 {
+	precision, recall := make([]float64, 0, len(hits)), make([]float64, 0, len(hits))
+	right, all := 0, 0
+	for _, h := range hits {
+		n := 1
+		if times != nil {
+			n = times[h.image]
+		}
+		all += n
+		if h.right {
+			right += n
+		}
+		if n > 0 {
+			precision = append(precision, float64(right)/float64(all))
+			recall = append(recall, float64(right)/float64(objects))
+		}
+	}
+	for i := len(precision) - 2; i >= 0; i-- {
 		precision[i] = max(precision[i], precision[i+1])
 	}
 	var sum float64
+	at := 0
 	for level := range 101 {
-		i := sort.SearchFloat64s(recall, float64(level)/100)
-		if i < len(hits) {
-			sum += precision[i]
+		for at < len(recall) && recall[at] < float64(level)/100 {
+			at++
+		}
+		if at < len(recall) {
+			sum += precision[at]
 		}
 	}
 	return sum / 101

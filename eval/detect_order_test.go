@@ -16,9 +16,9 @@ func TestMeanAPIsTheSameEveryTime(t *testing.T) {
 		truth = append(truth, []dataset.Box{{Class: class, X2: 10, Y2: 10}, {Class: class, X1: 50, X2: 60, Y2: float32(5 + i%7)}})
 		found = append(found, []detect.Box{{Class: class, Score: float32(i%11) / 11, X2: 10, Y2: float32(4 + i%9)}, {Class: class, Score: 0.3, X1: 50, X2: 60, Y2: 9}})
 	}
-	first := meanAP(found, truth)
+	first := newPrecision(found, truth).mean(nil)
 	for range 50 {
-		if got := meanAP(found, truth); got != first {
+		if got := newPrecision(found, truth).mean(nil); got != first {
 			t.Fatalf("%v, then %v", first, got)
 		}
 	}

@@ -45,7 +45,7 @@ func TestMeanAP(t *testing.T) {
 		// Scores rank across images.
 		{"two images", [][]detect.Box{{box(0, .2, 0, 0, 10, 10)}, {box(0, .9, 30, 30, 5, 5)}}, [][]dataset.Box{one[0], nil}, 0.5},
 	} {
-		if got := meanAP(c.found, c.truth); math.Abs(got-c.want) > 1e-12 {
+		if got := newPrecision(c.found, c.truth).mean(nil); math.Abs(got-c.want) > 1e-12 {
 			t.Errorf("%s: %.6f, want %.6f", c.name, got, c.want)
 		}
 	}

@@ -32,6 +32,32 @@ type comparison struct {
 	kl, rel float64
 	same    int
 	n       int
+	// Sums over each unit, which endUnit ends.
+	units             int
+	unitKL, unitRel   []float64
+	unitSame, unitAll []float64
+	atKL, atRel       float64 // of the sums above, at the last end
+	atSame, atAll     int
+}
+
+// endUnit says that the positions since the last call are a window or an image.
+func (c *comparison) endUnit() {
+	c.units++
+	c.unitKL, c.unitRel = append(c.unitKL, c.kl-c.atKL), append(c.unitRel, c.rel-c.atRel)
+	c.unitSame, c.unitAll = append(c.unitSame, float64(c.same-c.atSame)), append(c.unitAll, float64(c.n-c.atAll))
+	c.atKL, c.atRel, c.atSame, c.atAll = c.kl, c.rel, c.same, c.n
+}
+
+// figures are the metrics of addDivergence.
+func (c *comparison) figures(logits bool) []figure {
+	out := []figure{
+		{name: "top1_agreement", of: quotient(c.unitSame, c.unitAll, nil)},
+		{name: "relative_error", of: quotient(c.unitRel, c.unitAll, nil)},
+	}
+	if logits {
+		out = append(out, figure{name: "mean_kl", of: quotient(c.unitKL, c.unitAll, nil)})
+	}
+	return out
 }
 
 // addLogits adds one position of two vectors of logits.

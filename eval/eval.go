@@ -38,6 +38,9 @@ type Report struct {
 	// Samples counts what was scored: predicted tokens or images.
 	Samples int `json:"samples"`
 	Windows int `json:"windows,omitempty"`
+	// Intervals are those of Metrics, by name; Changes say, for metrics that the reference has too, how far they are from its.
+	Intervals map[string]*Interval `json:"intervals_95,omitempty"`
+	Changes   map[string]*Change   `json:"changes,omitempty"`
 	// Reference is the same evaluation of the reference model.
 	Reference *Report `json:"reference,omitempty"`
 }

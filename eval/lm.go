@@ -16,9 +16,12 @@ type lmScore struct {
 	tokens int
 	bytes  int
 	right  int
+	// By window.
+	unitNats, unitTokens, unitBytes, unitRight []float64
 }
 
 func (s *lmScore) add(w *lmWindows, i int, logits []float32, vocab int) {
+	nats, right := s.nats, s.right
 	for j, id := range w.windows[i][w.scoreFrom:] {
 		row := logits[j*vocab : (j+1)*vocab]
 		s.nats += logSumExp(row) - float64(row[id])
@@ -28,6 +31,27 @@ func (s *lmScore) add(w *lmWindows, i int, logits []float32, vocab int) {
 	}
 	s.tokens += w.scored(i)
 	s.bytes += w.bytes[i]
+	s.unitNats, s.unitRight = append(s.unitNats, s.nats-nats), append(s.unitRight, float64(s.right-right))
+	s.unitTokens, s.unitBytes = append(s.unitTokens, float64(w.scored(i))), append(s.unitBytes, float64(w.bytes[i]))
+}
+
+// figures are the metrics of report, beside the reference's if it is not nil.
+func (s *lmScore) figures(ref *lmScore) []figure {
+	of := func(s *lmScore) []func([]int) float64 {
+		return []func([]int) float64{
+			quotient(s.unitNats, s.unitTokens, nil), quotient(s.unitNats, s.unitTokens, math.Exp),
+			quotient(s.unitNats, s.unitBytes, func(v float64) float64 { return v / math.Ln2 }), quotient(s.unitRight, s.unitTokens, nil),
+		}
+	}
+	var out []figure
+	own := of(s)
+	for i, name := range []string{"nats_per_token", "perplexity", "bits_per_byte", "top1"} {
+		out = append(out, figure{name: name, of: own[i]})
+		if ref != nil {
+			out[i].ref = of(ref)[i]
+		}
+	}
+	return out
 }
 
 func (s *lmScore) report(d *dataset.Data, windows int) *Report {
@@ -85,13 +109,17 @@ func runLM(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.Mode
 		for j := range w.scored(i) {
 			cmp.addLogits(want[j*vocab:(j+1)*vocab], got[j*vocab:(j+1)*vocab])
 		}
+		cmp.endUnit()
 	}
 	o.progress(len(w.windows), len(w.windows))
 	r := score.report(d, len(w.windows))
-	if other != nil {
-		addDivergence(r, cmp.divergence(true))
-		r.Reference = refScore.report(d, len(w.windows))
+	if other == nil {
+		r.addIntervals(len(w.windows), score.figures(nil))
+		return r, nil
 	}
+	addDivergence(r, cmp.divergence(true))
+	r.Reference = refScore.report(d, len(w.windows))
+	r.addIntervals(len(w.windows), append(score.figures(&refScore), cmp.figures(true)...))
 	return r, nil
 }
 

@@ -105,7 +105,12 @@ func (p *Probe) keep(limit int) {
 
 // Compare runs a variant of the reference over the probe's inputs.
 func (p *Probe) Compare(ctx context.Context, m *model.Model) (Divergence, error) {
-	var cmp comparison
+	cmp, err := p.compare(ctx, m)
+	return cmp.divergence(p.logits), err
+}
+
+func (p *Probe) compare(ctx context.Context, m *model.Model) (*comparison, error) {
+	cmp := &comparison{}
 	o := p.o
 	o.Progress = nil
 	if p.windows != nil {
@@ -117,8 +122,9 @@ func (p *Probe) Compare(ctx context.Context, m *model.Model) (Divergence, error)
 				cmp.addReference(&words[0], out[at:at+vocab], scratch)
 				words = words[1:]
 			}
+			cmp.endUnit()
 		})
-		return cmp.divergence(true), err
+		return cmp, err
 	}
 	all := make([]int, len(p.samples))
 	for i := range all {
@@ -130,8 +136,9 @@ func (p *Probe) Compare(ctx context.Context, m *model.Model) (Divergence, error)
 		} else {
 			cmp.addVector(p.ref[i], out)
 		}
+		cmp.endUnit()
 	})
-	return cmp.divergence(p.logits), err
+	return cmp, err
 }
 
 // run feeds the chosen inputs to m; fn gets the outputs, flattened, and must not keep them.

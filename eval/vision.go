@@ -89,19 +89,59 @@ func runClassify(ctx context.Context, m *model.Model, d *dataset.Data, ref *mode
 			}
 			refTop.add(refScores, label)
 			cmp.addScores(refScores, scores)
+			cmp.endUnit()
 		}
 	}
 	o.progress(n, n)
 	r := top.report(d, d.Labelled())
+	var figures []figure
+	if d.Labelled() {
+		figures = top.figures(nil)
+		if ref != nil {
+			figures = top.figures(&refTop)
+		}
+	}
 	if ref != nil {
 		addDivergence(r, cmp.divergence(true))
+		figures = append(figures, cmp.figures(true)...)
 		r.Reference = refTop.report(d, d.Labelled())
+	}
+	r.addIntervals(n, figures)
+	if ref != nil && d.Labelled() {
+		r.Changes["top1"].count(top.right1, refTop.right1)
+		r.Changes["top5"].count(top.right5, refTop.right5)
 	}
 	return r, nil
 }
 
+// count fills in McNemar's test, from 1 or 0 for each image.
+func (c *Change) count(got, ref []float64) {
+	for i, v := range got {
+		switch {
+		case v < ref[i]:
+			c.Lost++
+		case v > ref[i]:
+			c.Gained++
+		}
+	}
+	p := mcnemar(c.Lost, c.Gained)
+	c.P = &p
+}
+
 // topScore counts how often the label is the best class, or among the best five.
-type topScore struct{ top1, top5, n int }
+type topScore struct {
+	top1, top5, n          int
+	right1, right5, images []float64 // by image: 1 or 0; 1
+}
+
+// figures are the metrics of report, beside the reference's if it is not nil.
+func (s *topScore) figures(ref *topScore) []figure {
+	out := []figure{{name: "top1", of: quotient(s.right1, s.images, nil)}, {name: "top5", of: quotient(s.right5, s.images, nil)}}
+	if ref != nil {
+		out[0].ref, out[1].ref = quotient(ref.right1, ref.images, nil), quotient(ref.right5, ref.images, nil)
+	}
+	return out
+}
 
 func (s *topScore) add(scores []float32, label int) {
 	s.n++
@@ -114,12 +154,16 @@ func (s *topScore) add(scores []float32, label int) {
 			better++
 		}
 	}
+	hit1, hit5 := 0., 0.
 	if better == 0 {
 		s.top1++
+		hit1 = 1
 	}
 	if better < 5 {
 		s.top5++
+		hit5 = 1
 	}
+	s.right1, s.right5, s.images = append(s.right1, hit1), append(s.right5, hit5), append(s.images, 1)
 }
 
 func (s *topScore) report(d *dataset.Data, labelled bool) *Report {
@@ -181,11 +225,12 @@ func runGraph(ctx context.Context, m *model.Model, d *dataset.Data, ref *model.M
 	if err != nil {
 		return nil, err
 	}
-	div, err := probe.Compare(ctx, m)
+	cmp, err := probe.compare(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Data: d.Name(), Samples: div.Positions, Metrics: map[string]float64{}}
-	addDivergence(r, div)
+	r := &Report{Data: d.Name(), Samples: cmp.n, Metrics: map[string]float64{}}
+	addDivergence(r, cmp.divergence(probe.logits))
+	r.addIntervals(cmp.units, cmp.figures(probe.logits))
 	return r, nil
 }
