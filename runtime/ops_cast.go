@@ -21,18 +21,11 @@ var _ = register("", operands(3, map[string]Binder{"Where": bindWhere}))
 // castNumber converts as NumPy on amd64 does: towards zero; a float outside the range of a
 // 32- or 64-bit type gives that type's smallest number (0x80...), narrower and
 // unsigned types keep the low bits. Go leaves these cases to the machine.
-func castNumber[S, D number](s S) D {
+func castNumber[D number](f float64) D {
 	var d D
 	switch any(d).(type) {
 	case float32, float64:
-		return D(s)
-	}
-	var one S = 1
-	if one/2 == 0 { // integer to integer wraps in Go, too
-		return D(s)
-	}
-	f := float64(s)
-	switch any(d).(type) {
+		return D(f)
 	case int64:
 		return D(truncate64(f))
 	case uint64:
@@ -57,135 +50,210 @@ func truncate64(f float64) int64 {
 	return math.MinInt64
 }
 
+// castBlock is how many elements a cast holds in its wide form at a time.
+const castBlock = 256
+
+// A cast goes through a wide form that holds every number of the source type: an integer is the bits of its int64 (of its uint64 if the
+// type is U64), a float those of its float64. So each type is read and written in one place, not each pair of types.
+type (
+	wideReader func(v []uint64, src *tensor.Tensor, at int)
+	wideWriter func(dst *tensor.Tensor, at int, v []uint64)
+)
+
 // bindCast converts between all element types; BOOL is 1 for all but zero. Rounding to
 // a narrower float is to nearest even; see ops_cast_small.go for the types of 8 bits and less.
 func bindCast(b *Bind) (Run, error) {
 	from, to := b.In[0].DType, b.Out[0].DType
-	if from == to {
+	switch {
+	case from == to:
 		b.Alias(0, 0)
 		return nil, nil
-	}
-	switch {
 	case from == tensor.STRING:
 		return castFromString(b)
 	case to == tensor.STRING:
 		return castToString(b)
+	case from == tensor.F16 && to == tensor.F32:
+		return mapSlices(b, 2, kernels.ExpandF16), nil
+	case from == tensor.BF16 && to == tensor.F32:
+		return mapSlices(b, 2, kernels.ExpandBF16), nil
 	}
-	switch from {
-	case tensor.F32:
-		return castFrom[float32](b)
-	case tensor.F64:
-		return castFrom[float64](b)
-	case tensor.I8:
-		return castFrom[int8](b)
-	case tensor.U8:
-		return castFrom[uint8](b)
-	case tensor.BOOL:
-		return castFrom[uint8](b)
-	case tensor.I16:
-		return castFrom[int16](b)
-	case tensor.U16:
-		return castFrom[uint16](b)
-	case tensor.I32:
-		return castFrom[int32](b)
-	case tensor.U32:
-		return castFrom[uint32](b)
-	case tensor.I64:
-		return castFrom[int64](b)
-	case tensor.U64:
-		return castFrom[uint64](b)
-	case tensor.F16:
-		if to == tensor.F32 {
-			return mapSlices(b, 2, kernels.ExpandF16), nil
-		}
-		return castFromHalf(b)
-	case tensor.BF16:
-		if to == tensor.F32 {
-			return mapSlices(b, 2, kernels.ExpandBF16), nil
-		}
-		return castFromHalf(b)
-	default:
-		if from.IsSmall() {
-			return castFromSmall(b)
-		}
+	read, integers := wideFrom(from)
+	if read == nil {
+		return nil, b.unsupportedType(from)
 	}
-	return nil, b.unsupportedType(from)
+	write := b.wideTo(to, from, integers)
+	if write == nil {
+		return nil, b.unsupportedType(to)
+	}
+	in, out := b.In[0], b.Out[0]
+	if from.Size() == to.Size() {
+		b.InPlace(0, 0)
+	}
+	block := min(in.Len(), castBlock)
+	scratch := b.Scratch(8 * block * b.parts())
+	return simple(b.split(in.Len(), 64, 4, func(part, lo, hi int) {
+		v := tensor.View[uint64](scratch)[part*block:][:block]
+		for ; lo < hi; lo += len(v) {
+			v = v[:min(len(v), hi-lo)]
+			read(v, in, lo)
+			write(out, lo, v)
+		}
+	})), nil
 }
 
-func castFrom[S number](b *Bind) (Run, error) {
-	switch to := b.Out[0].DType; to {
+// wideFrom returns how elements of a type are read, and whether they are integers; nil if there is no way.
+func wideFrom(dt tensor.DType) (read wideReader, integers bool) {
+	switch dt {
 	case tensor.F32:
-		return castElements[S, float32](b), nil
+		return readFloats[float32], false
 	case tensor.F64:
-		return castElements[S, float64](b), nil
+		return readFloats[float64], false
+	case tensor.F16, tensor.BF16:
+		h := halfOf(dt)
+		return func(v []uint64, src *tensor.Tensor, at int) {
+			for i, u := range tensor.View[uint16](src)[at:][:len(v)] {
+				v[i] = math.Float64bits(float64(h.from(u)))
+			}
+		}, false
 	case tensor.I8:
-		return castElements[S, int8](b), nil
-	case tensor.U8:
-		return castElements[S, uint8](b), nil
+		return readIntegers[int8], true
+	case tensor.U8, tensor.BOOL:
+		return readIntegers[uint8], true
 	case tensor.I16:
-		return castElements[S, int16](b), nil
+		return readIntegers[int16], true
 	case tensor.U16:
-		return castElements[S, uint16](b), nil
+		return readIntegers[uint16], true
 	case tensor.I32:
-		return castElements[S, int32](b), nil
+		return readIntegers[int32], true
 	case tensor.U32:
-		return castElements[S, uint32](b), nil
+		return readIntegers[uint32], true
+	case tensor.I64, tensor.U64:
+		return readIntegers[uint64], true
+	}
+	if dt.IsSmall() {
+		return readSmall(dt), false
+	}
+	return nil, false
+}
+
+func readFloats[S float](v []uint64, src *tensor.Tensor, at int) {
+	for i, x := range tensor.View[S](src)[at:][:len(v)] {
+		v[i] = math.Float64bits(float64(x))
+	}
+}
+
+func readIntegers[S integer](v []uint64, src *tensor.Tensor, at int) {
+	for i, x := range tensor.View[S](src)[at:][:len(v)] {
+		v[i] = uint64(x)
+	}
+}
+
+// wideTo returns how elements of a type are written; nil if there is no way. Integers lose their high bits.
+func (b *Bind) wideTo(to, from tensor.DType, integers bool) wideWriter {
+	if integers {
+		unsigned := from == tensor.U64
+		switch {
+		case b.smallInt(to):
+			return func(dst *tensor.Tensor, at int, v []uint64) {
+				for i, x := range v {
+					dst.Data[at+i] = tensor.WrapSmall(to, uint8(x))
+				}
+			}
+		case to == tensor.F32: // in one rounding
+			return func(dst *tensor.Tensor, at int, v []uint64) {
+				d := dst.F32()[at:][:len(v)]
+				for i, x := range v {
+					if d[i] = float32(int64(x)); unsigned {
+						d[i] = float32(x)
+					}
+				}
+			}
+		case to.IsInteger():
+			return integerWriter(to.Size())
+		}
+		write := b.wideTo(to, tensor.F64, false)
+		if write == nil {
+			return nil
+		}
+		return func(dst *tensor.Tensor, at int, v []uint64) {
+			for i, x := range v {
+				f := float64(int64(x))
+				if unsigned {
+					f = float64(x)
+				}
+				v[i] = math.Float64bits(f)
+			}
+			write(dst, at, v)
+		}
+	}
+	switch to {
+	case tensor.F32:
+		return writeNumbers[float32]
+	case tensor.F64:
+		return writeNumbers[float64]
+	case tensor.I8:
+		return writeNumbers[int8]
+	case tensor.U8:
+		return writeNumbers[uint8]
+	case tensor.I16:
+		return writeNumbers[int16]
+	case tensor.U16:
+		return writeNumbers[uint16]
+	case tensor.I32:
+		return writeNumbers[int32]
+	case tensor.U32:
+		return writeNumbers[uint32]
 	case tensor.I64:
-		return castElements[S, int64](b), nil
+		return writeNumbers[int64]
 	case tensor.U64:
-		return castElements[S, uint64](b), nil
+		return writeNumbers[uint64]
 	case tensor.BOOL:
-		return mapElements(b, 1, func(x S) bool { return x != 0 }), nil
+		return func(dst *tensor.Tensor, at int, v []uint64) {
+			d := tensor.View[bool](dst)[at:][:len(v)]
+			for i, x := range v {
+				d[i] = math.Float64frombits(x) != 0
+			}
+		}
 	case tensor.F16, tensor.BF16:
 		h := halfOf(to)
-		return mapElements(b, 4, func(x S) uint16 { return h.to(toOdd(float64(x))) }), nil
-	default:
-		if to.IsSmall() {
-			return castToSmall[S](b), nil
+		return func(dst *tensor.Tensor, at int, v []uint64) {
+			d := tensor.View[uint16](dst)[at:][:len(v)]
+			for i, x := range v {
+				d[i] = h.to(toOdd(math.Float64frombits(x)))
+			}
 		}
 	}
-	return nil, b.unsupportedType(b.Out[0].DType)
-}
-
-func castElements[S, D number](b *Bind) Run { return mapElements(b, 2, castNumber[S, D]) }
-
-func castFromHalf(b *Bind) (Run, error) {
-	h := halfOf(b.In[0].DType)
-	switch to := b.Out[0].DType; to {
-	case tensor.F64:
-		return castHalf[float64](b, h), nil
-	case tensor.I8:
-		return castHalf[int8](b, h), nil
-	case tensor.U8:
-		return castHalf[uint8](b, h), nil
-	case tensor.I16:
-		return castHalf[int16](b, h), nil
-	case tensor.U16:
-		return castHalf[uint16](b, h), nil
-	case tensor.I32:
-		return castHalf[int32](b, h), nil
-	case tensor.U32:
-		return castHalf[uint32](b, h), nil
-	case tensor.I64:
-		return castHalf[int64](b, h), nil
-	case tensor.U64:
-		return castHalf[uint64](b, h), nil
-	case tensor.BOOL:
-		return mapElements(b, 4, func(u uint16) bool { return h.from(u) != 0 }), nil
-	case tensor.F16, tensor.BF16:
-		g := halfOf(to)
-		return mapElements(b, 4, func(u uint16) uint16 { return g.to(h.from(u)) }), nil
-	default:
-		if to.IsSmall() {
-			code := b.smallCode(to)
-			return mapElements(b, 8, func(u uint16) uint8 { return code(h.from(u)) }), nil
-		}
+	if to.IsSmall() {
+		return writeSmall(b.smallCode(to))
 	}
-	return nil, b.unsupportedType(b.Out[0].DType)
+	return nil
 }
 
-func castHalf[D number](b *Bind, h half) Run {
-	return mapElements(b, 4, func(u uint16) D { return castNumber[float32, D](h.from(u)) })
+// integerWriter writes the low bytes of integers.
+func integerWriter(size int) wideWriter {
+	switch size {
+	case 1:
+		return writeLow[uint8]
+	case 2:
+		return writeLow[uint16]
+	case 4:
+		return writeLow[uint32]
+	}
+	return writeLow[uint64]
+}
+
+func writeLow[D unsignedInt](dst *tensor.Tensor, at int, v []uint64) {
+	d := tensor.View[D](dst)[at:][:len(v)]
+	for i, x := range v {
+		d[i] = D(x)
+	}
+}
+
+func writeNumbers[D number](dst *tensor.Tensor, at int, v []uint64) {
+	d := tensor.View[D](dst)[at:][:len(v)]
+	for i, x := range v {
+		d[i] = castNumber[D](math.Float64frombits(x))
+	}
 }
 
 // loaderOf returns how element i of a tensor is read as a float64, or nil. It is for parameters
@@ -257,7 +325,7 @@ func storerOf(dt tensor.DType) func(t *tensor.Tensor, i int, v float64) {
 		h := halfOf(dt)
 		return func(t *tensor.Tensor, i int, v float64) { tensor.View[uint16](t)[i] = h.to(toOdd(v)) }
 	case tensor.U64:
-		return func(t *tensor.Tensor, i int, v float64) { tensor.View[uint64](t)[i] = castNumber[float64, uint64](v) }
+		return func(t *tensor.Tensor, i int, v float64) { tensor.View[uint64](t)[i] = castNumber[uint64](v) }
 	}
 	if dt.IsInteger() {
 		return func(t *tensor.Tensor, i int, v float64) { storeInt(t, i, truncate64(v)) }

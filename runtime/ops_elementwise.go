@@ -363,7 +363,7 @@ func bindShrink(b *Bind) (Run, error) {
 
 // throughFloat makes a function of integers from one of floats; the result is cut off as Cast does.
 func throughFloat[T integer](f func(float64) float64) func(T) T {
-	return func(x T) T { return castNumber[float64, T](f(float64(x))) }
+	return func(x T) T { return castNumber[T](f(float64(x))) }
 }
 
 func bindIsNaN(b *Bind) (Run, error) { return bindFloatTest(b, math.IsNaN) }

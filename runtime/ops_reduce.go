@@ -359,11 +359,11 @@ func reduceInt[T integer](b *Bind, kind foldKind, g groups, low, high T) Run {
 			case meanFold:
 				dst[i] = sum / T(max(count, 1))
 			case l2Fold:
-				dst[i] = castNumber[float64, T](math.Sqrt(float64(sum)))
+				dst[i] = castNumber[T](math.Sqrt(float64(sum)))
 			case logSumFold:
-				dst[i] = castNumber[float64, T](math.Log(float64(sum)))
+				dst[i] = castNumber[T](math.Log(float64(sum)))
 			case logSumExpFold:
-				dst[i] = castNumber[float64, T](math.Log(logs))
+				dst[i] = castNumber[T](math.Log(logs))
 			default:
 				dst[i] = sum
 			}
