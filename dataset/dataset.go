@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
@@ -207,12 +208,12 @@ func (d *Data) Labelled() bool {
 }
 
 // Image decodes image i and returns it with its label (-1 if it has none).
-func (d *Data) Image(i int) (*RGB, int, error) {
+func (d *Data) Image(i int) (*picture.RGB, int, error) {
 	it := &d.items[i]
 	if it.gray != nil {
-		return fromGray(it.gray), it.label, nil
+		return picture.FromImage(it.gray), it.label, nil
 	}
-	img, err := ReadImage(it.path)
+	img, err := picture.ReadImage(it.path)
 	return img, it.label, err
 }
 

@@ -51,7 +51,7 @@ func idx(dims []int, data ...byte) string {
 
 func pngFile(t *testing.T) string {
 	t.Helper()
-	b, err := os.ReadFile("testdata/gray.png")
+	b, err := os.ReadFile("picture/testdata/gray.png")
 	if err != nil {
 		t.Fatal(err)
 	}

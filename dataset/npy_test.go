@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dsk-toolkit/dsk/dataset/npy"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/tensor"
-	"pgregory.net/rapid"
 )
 
 // TestReadArrays reads what NumPy wrote; see testdata/make.py.
@@ -48,7 +48,7 @@ func TestReadArrays(t *testing.T) {
 }
 
 func TestReadArraysRefuses(t *testing.T) {
-	for file, part := range map[string]string{"fortran.npy": "Fortran", "big-endian.npy": ">f4", "gray.png": "does not start"} {
+	for file, part := range map[string]string{"fortran.npy": "Fortran", "big-endian.npy": ">f4", "make.py": "does not start"} {
 		var f *fault.Format
 		if _, err := ReadArrays(filepath.Join("testdata", file)); !errors.As(err, &f) || !strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v, want a format error with %q", file, err, part)
@@ -59,70 +59,18 @@ func TestReadArraysRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for cut := range b {
-		if _, err := DecodeNPY(b[:cut]); err == nil {
+		if _, err := npy.Decode(b[:cut]); err == nil {
 			t.Errorf("the first %d of %d bytes were accepted", cut, len(b))
 		}
 	}
-	if _, err := DecodeNPY(append(b, 0)); err == nil {
+	if _, err := npy.Decode(append(b, 0)); err == nil {
 		t.Error("a byte too many was accepted")
 	}
 	negative := strings.Replace(string(b), "(3,)", "(-3,)", 1)
-	if _, err := DecodeNPY([]byte(negative[:len(b)])); err == nil {
+	if _, err := npy.Decode([]byte(negative[:len(b)])); err == nil {
 		t.Error("a negative size was accepted")
 	}
 	if _, err := ReadArrays("testdata/absent.npz"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("absent file: %v", err)
 	}
-}
-
-// TestNPYRoundTrip holds for every type and rank that NumPy and tensors share.
-func TestNPYRoundTrip(t *testing.T) {
-	types := []tensor.DType{tensor.F32, tensor.F16, tensor.F64, tensor.I8, tensor.U8, tensor.I16, tensor.U16, tensor.I32, tensor.U32, tensor.I64, tensor.U64, tensor.BOOL}
-	rapid.Check(t, func(t *rapid.T) {
-		shape := rapid.SliceOfN(rapid.IntRange(0, 5), 0, 4).Draw(t, "shape")
-		x := tensor.New(rapid.SampledFrom(types).Draw(t, "type"), shape...)
-		for i := range x.Data {
-			x.Data[i] = byte(i*151 + 7)
-		}
-		b, err := EncodeNPY(x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(b)-len(x.Data) < 64 || (len(b)-len(x.Data))%64 != 0 {
-			t.Fatalf("the header takes %d bytes, which is no multiple of 64", len(b)-len(x.Data))
-		}
-		y, err := DecodeNPY(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if y.DType != x.DType || !slices.Equal(y.Shape, x.Shape) || !slices.Equal(y.Data, x.Data) {
-			t.Fatalf("%v came back as %v", x, y)
-		}
-	})
-	if _, err := EncodeNPY(tensor.New(tensor.BF16, 2)); err == nil {
-		t.Error("BF16 was written, which NumPy does not have")
-	}
-}
-
-func FuzzDecodeNPY(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.npy")
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no seeds: %v", err)
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		x, err := DecodeNPY(b)
-		if err != nil {
-			return
-		}
-		if x.Bytes() != len(x.Data) {
-			t.Fatalf("%v has %d bytes", x, len(x.Data))
-		}
-	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dsk-toolkit/dsk/convert"
 	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -32,7 +33,7 @@ func open(t *testing.T, path string, o convert.Options) *model.Model {
 
 func digits(t *testing.T) *model.Model {
 	t.Helper()
-	prep, err := json.Marshal(dataset.Preprocess{Gray: true, Mean: []float64{33.3285}, Std: []float64{78.5655}})
+	prep, err := json.Marshal(picture.Preprocess{Gray: true, Mean: []float64{33.3285}, Std: []float64{78.5655}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -39,7 +40,7 @@ func (p *pair) close() {
 
 // run returns the model's outputs for an image, the reference's (nil without one), and where the image
 // lies in the input. They are valid until the next run.
-func (p *pair) run(ctx context.Context, img *dataset.RGB) (out, ref []*tensor.Tensor, placed dataset.Placed, err error) {
+func (p *pair) run(ctx context.Context, img *picture.RGB) (out, ref []*tensor.Tensor, placed picture.Placed, err error) {
 	if out, placed, err = p.m.Run(ctx, img); err != nil || p.ref == nil {
 		return out, nil, placed, err
 	}

@@ -8,12 +8,13 @@ import (
 
 	"github.com/dsk-toolkit/dsk/convert"
 	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/quant"
 )
 
 func ExampleDynamicQuantizer_Fit() {
 	ctx := context.Background()
-	prep, err := json.Marshal(dataset.Preprocess{Gray: true, Mean: []float64{33.3285}, Std: []float64{78.5655}})
+	prep, err := json.Marshal(picture.Preprocess{Gray: true, Mean: []float64{33.3285}, Std: []float64{78.5655}})
 	if err != nil {
 		log.Fatal(err)
 	}

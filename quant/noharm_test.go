@@ -8,6 +8,7 @@ import (
 
 	"github.com/dsk-toolkit/dsk/convert"
 	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/eval"
 )
 
@@ -15,7 +16,7 @@ import (
 func digitsQuantizer(t *testing.T) *quantizer {
 	t.Helper()
 	ctx := context.Background()
-	prep, err := json.Marshal(dataset.Preprocess{Gray: true, Mean: []float64{33.3285}, Std: []float64{78.5655}})
+	prep, err := json.Marshal(picture.Preprocess{Gray: true, Mean: []float64{33.3285}, Std: []float64{78.5655}})
 	if err != nil {
 		t.Fatal(err)
 	}

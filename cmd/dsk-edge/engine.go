@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/dsk-toolkit/dsk/bundle"
-	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -288,7 +288,7 @@ func (e *engine) label(class int) string {
 
 // image finds classes or boxes.
 func (e *engine) image(ctx context.Context, q *request, r *response) error {
-	img, err := dataset.ReadImage(q.Image)
+	img, err := picture.ReadImage(q.Image)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/npy"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -165,16 +165,11 @@ func (o *runFlags) arrays(ctx context.Context, e *engine) error {
 		if !ok {
 			return &fault.Usage{What: fmt.Sprintf("--input %q: give NAME=FILE.npy", spec)}
 		}
-		arrays, err := dataset.ReadArrays(file)
+		t, err := npy.Read(file)
 		if err != nil {
 			return err
 		}
-		if len(arrays) != 1 {
-			return &fault.Usage{What: fmt.Sprintf("%s holds %d arrays, not one", file, len(arrays))}
-		}
-		for _, t := range arrays {
-			in[name] = t
-		}
+		in[name] = t
 	}
 	r := &response{}
 	if err := e.run(ctx, in, r); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/dsk-toolkit/dsk/convert"
 	"github.com/dsk-toolkit/dsk/convert/gguf"
 	"github.com/dsk-toolkit/dsk/convert/onnx"
-	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -261,12 +261,12 @@ func parseShapes(specs []string) (map[string][]int, error) {
 }
 
 // readPreprocess reads a JSON file, or the flag's own form.
-func readPreprocess(s string) (*dataset.Preprocess, error) {
+func readPreprocess(s string) (*picture.Preprocess, error) {
 	b, err := os.ReadFile(s)
 	if err != nil {
-		return dataset.ParsePreprocessFlag(s)
+		return picture.ParsePreprocessFlag(s)
 	}
-	p, err := dataset.ParsePreprocess(b)
+	p, err := picture.ParsePreprocess(b)
 	return p, fault.InFile(err, s)
 }
 

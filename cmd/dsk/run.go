@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/npy"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -198,7 +199,7 @@ func readInputs(g *model.Graph, specs []string) (map[string]*tensor.Tensor, erro
 
 // writeArray writes an output as a .npy file, never over another one unless told to.
 func writeArray(dir, name string, t *tensor.Tensor, force bool) (string, error) {
-	b, err := dataset.EncodeNPY(t)
+	b, err := npy.Encode(t)
 	if err != nil {
 		return "", err
 	}

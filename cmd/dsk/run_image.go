@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -41,7 +41,7 @@ func (a *app) runImages(ctx context.Context, m *model.Model, files []string, o *
 	results := make([]imageResult, 0, len(files))
 	var took time.Duration
 	for i, file := range files {
-		img, err := dataset.ReadImage(file)
+		img, err := picture.ReadImage(file)
 		if err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (a *app) pictureNames(n int, o *runOptions) ([]string, error) {
 }
 
 // draw shows a result on its image: all classes, or the boxes that are sure enough.
-func draw(img *dataset.RGB, r imageResult, names []string, minScore float64) image.Image {
+func draw(img *picture.RGB, r imageResult, names []string, minScore float64) image.Image {
 	if r.Classes != nil {
 		return vision.DrawClasses(img, r.Classes)
 	}

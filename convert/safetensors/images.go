@@ -12,7 +12,7 @@ import (
 )
 
 // addPreprocess reads preprocessor_config.json, which says how an image becomes pixel_values, and keeps it in the form that
-// models carry (dataset.Preprocess).
+// models carry (picture.Preprocess).
 func (r *Report) addPreprocess(dir string, m *model.Model) error {
 	const name = "preprocessor_config.json"
 	data, err := readFile(dir, name)

@@ -7,7 +7,7 @@ import (
 	"image/draw"
 	"math"
 
-	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/runtime/detect"
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
@@ -27,7 +27,7 @@ type canvas struct {
 	scale int // pixels per pixel of the font
 }
 
-func newCanvas(img *dataset.RGB) *canvas {
+func newCanvas(img *picture.RGB) *canvas {
 	c := &canvas{image.NewNRGBA(image.Rect(0, 0, img.W, img.H)), max(1, min(img.W, img.H)/scaleSide)}
 	for i := range img.W * img.H {
 		copy(c.Pix[4*i:], img.Pix[3*i:3*i+3])
@@ -38,7 +38,7 @@ func newCanvas(img *dataset.RGB) *canvas {
 
 // DrawBoxes returns a copy of an image with boxes, in its pixels, and their names and scores drawn
 // on it. The best boxes lie on top.
-func DrawBoxes(img *dataset.RGB, boxes []detect.Box, name func(class int) string) image.Image {
+func DrawBoxes(img *picture.RGB, boxes []detect.Box, name func(class int) string) image.Image {
 	c := newCanvas(img)
 	for i := len(boxes) - 1; i >= 0; i-- {
 		c.frame(c.pixels(boxes[i]), classColor(boxes[i].Class))
@@ -60,7 +60,7 @@ func DrawBoxes(img *dataset.RGB, boxes []detect.Box, name func(class int) string
 }
 
 // DrawClasses returns a copy of an image with the names and probabilities of classes in its corner.
-func DrawClasses(img *dataset.RGB, classes []Class) image.Image {
+func DrawClasses(img *picture.RGB, classes []Class) image.Image {
 	c := newCanvas(img)
 	at := image.Pt(0, 0)
 	for _, k := range classes {

@@ -6,12 +6,12 @@ import (
 	"math"
 	"testing"
 
-	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/runtime/detect"
 )
 
-func gray(w, h int) *dataset.RGB {
-	img := &dataset.RGB{W: w, H: h, Pix: make([]byte, 3*w*h)}
+func gray(w, h int) *picture.RGB {
+	img := &picture.RGB{W: w, H: h, Pix: make([]byte, 3*w*h)}
 	for i := range img.Pix {
 		img.Pix[i] = 100
 	}

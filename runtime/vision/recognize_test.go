@@ -5,7 +5,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -77,7 +77,7 @@ func TestBoxesInTheImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
-	if boxes, err := v.Boxes(t.Context(), &dataset.RGB{W: 128, H: 64, Pix: make([]byte, 3*128*64)}); err != nil || len(boxes) != 0 {
+	if boxes, err := v.Boxes(t.Context(), &picture.RGB{W: 128, H: 64, Pix: make([]byte, 3*128*64)}); err != nil || len(boxes) != 0 {
 		t.Errorf("%v, %v", boxes, err)
 	}
 }

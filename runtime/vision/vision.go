@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -20,7 +20,7 @@ import (
 // Model is an image model with a session. Not safe for concurrent use.
 type Model struct {
 	input   string
-	prep    *dataset.Preprocess
+	prep    *picture.Preprocess
 	w, h    int // of the input; 0 = any
 	head    *detect.Head
 	session *runtime.Session
@@ -60,7 +60,7 @@ func (v *Model) Detects() bool { return v.head != nil }
 
 // Run returns the graph's outputs for an image, valid until the next run, and where the image lies
 // in the model's input.
-func (v *Model) Run(ctx context.Context, img *dataset.RGB) ([]*tensor.Tensor, dataset.Placed, error) {
+func (v *Model) Run(ctx context.Context, img *picture.RGB) ([]*tensor.Tensor, picture.Placed, error) {
 	in, placed, err := v.prep.Tensor(img, v.w, v.h)
 	if err != nil {
 		return nil, placed, err
@@ -71,7 +71,7 @@ func (v *Model) Run(ctx context.Context, img *dataset.RGB) ([]*tensor.Tensor, da
 }
 
 // Boxes returns the objects in an image, in its pixels, best first.
-func (v *Model) Boxes(ctx context.Context, img *dataset.RGB) ([]detect.Box, error) {
+func (v *Model) Boxes(ctx context.Context, img *picture.RGB) ([]detect.Box, error) {
 	out, placed, err := v.Run(ctx, img)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (v *Model) Boxes(ctx context.Context, img *dataset.RGB) ([]detect.Box, erro
 }
 
 // Decode reads boxes from the outputs of Run, cut to the image. Those of which nothing lies in it are left out.
-func (v *Model) Decode(out []*tensor.Tensor, placed dataset.Placed, img *dataset.RGB) ([]detect.Box, error) {
+func (v *Model) Decode(out []*tensor.Tensor, placed picture.Placed, img *picture.RGB) ([]detect.Box, error) {
 	if v.head == nil {
 		return nil, &fault.Usage{What: "the model's outputs are not those of a detector that dsk can read"}
 	}
@@ -99,7 +99,7 @@ func unplace(v, offset, scale float32, size int) float32 {
 }
 
 // Classify returns the n most probable classes of an image.
-func (v *Model) Classify(ctx context.Context, img *dataset.RGB, n int) ([]Class, error) {
+func (v *Model) Classify(ctx context.Context, img *picture.RGB, n int) ([]Class, error) {
 	out, _, err := v.Run(ctx, img)
 	if err != nil {
 		return nil, err
@@ -153,10 +153,10 @@ func Probabilities(scores []float32) []float64 {
 }
 
 // Input finds a model's one image input, its pre-processing and its size (0 = any).
-func Input(m *model.Model) (in model.Value, p *dataset.Preprocess, w, h int, err error) {
-	p = &dataset.Preprocess{}
+func Input(m *model.Model) (in model.Value, p *picture.Preprocess, w, h int, err error) {
+	p = &picture.Preprocess{}
 	if b := m.Assets[model.AssetPreprocess]; b != nil {
-		if p, err = dataset.ParsePreprocess(b); err != nil {
+		if p, err = picture.ParsePreprocess(b); err != nil {
 			return in, nil, 0, 0, err
 		}
 	}
