@@ -47,6 +47,10 @@ func modelMarks(info *dskfile.Info) []int64 {
 	for _, s := range info.Sections {
 		marks = append(marks, s.Offset)
 	}
+	if info.Packed() {
+		slices.SortFunc(marks, cmp.Compare[int64])
+		return marks
+	}
 	for _, t := range info.Tensors {
 		marks = append(marks, info.HeaderBytes+t.Offset)
 	}

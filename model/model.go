@@ -20,6 +20,9 @@ type Model struct {
 	// knows them: "tokenizer.json", "chat_template.jinja", "preprocess.json",
 	// "labels.txt", "detector.json", "golden.json".
 	Assets map[string][]byte
+	// Packed says that the model's file is stored packed: smaller, but unpacked in memory when it is opened
+	// instead of being used as it is mapped.
+	Packed bool
 }
 
 // The names of assets.

@@ -127,11 +127,11 @@ func TestVerifyCancelled(t *testing.T) {
 
 func TestFutureVersion(t *testing.T) {
 	b := fileOf(t, small(t, 3))
-	le.PutUint32(b[atVersion:], Version+1)
+	le.PutUint32(b[atVersion:], PackedVersion+1)
 	reseal(b)
 	_, err := OpenBytes(b)
 	var unsupported *fault.Unsupported
-	if !errors.As(err, &unsupported) || unsupported.Kind != "format" || !strings.Contains(err.Error(), ".dsk version 2") {
+	if !errors.As(err, &unsupported) || unsupported.Kind != "format" || !strings.Contains(err.Error(), ".dsk version 3") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -97,7 +97,8 @@ func TestDocumentFrames(t *testing.T) {
 		"file bytes":    {atFileBytes, 8},
 		"header bytes":  {atHeaderBytes, 8},
 		"SHA-256 of the header from byte 128 to its end": {atHeaderHash, 32},
-		"reserved": {atReserved, atChecksum - atReserved},
+		"region bytes": {atRegionBytes, 8},
+		"reserved":     {atReserved, atChecksum - atReserved},
 		fmt.Sprintf("CRC32C of bytes 0 to %d", atChecksum-1): {atChecksum, PreambleBytes - atChecksum},
 	})
 	entry := fmt.Sprintf("Section table (%d bytes an entry)", EntryBytes)
@@ -162,6 +163,7 @@ func TestDocumentWords(t *testing.T) {
 		fmt.Sprintf("The `.dsk` file, version %d", Version):          {"model/dskfile"},
 		fmt.Sprintf("Preamble (%d bytes)", PreambleBytes):            {"`" + magic + "`", "`" + strings.Trim(strconv.QuoteToASCII(Magic), `"`) + "`", fmt.Sprintf("version: %d", Version), fmt.Sprintf("from byte %d to its end", PreambleBytes)},
 		fmt.Sprintf("Section table (%d bytes an entry)", EntryBytes): {strings.Join(requiredTypes[:3], ", ") + " and " + requiredTypes[3] + " occur exactly once, required, in this order"},
+		"Packed data":   {fmt.Sprintf("at most %d x the stream's bytes + %d", packedGrowth, packedBase), fmt.Sprintf("A file of version %d", PackedVersion), fmt.Sprintf("up to %d", mostSeen)},
 		"HASH (binary)": {fmt.Sprintf("at most %d MiB; the writer uses %d MiB", ChunkBytes>>20, ChunkBytes>>20)},
 		"ASET":          {fmt.Sprintf("1 to %d bytes", AssetNameBytes)},
 		"GRPH":          {"`dtype` is one of " + strings.Join(types, " ")},

@@ -24,8 +24,10 @@ import (
 const (
 	// Magic starts every file. As in PNG, it shows a transfer that changed line ends.
 	Magic = "\x89DSK\r\n\x1a\n"
-	// Version is the only version that this package reads and writes.
+	// Version is that of files whose data region lies as the kernels read it.
 	Version = 1
+	// PackedVersion is that of files whose data region is packed: see pack.go.
+	PackedVersion = 2
 	// PreambleBytes is the size of the preamble.
 	PreambleBytes = 128
 	// EntryBytes is the size of one entry of the section table.
@@ -80,7 +82,8 @@ const (
 	atFileBytes   = 16
 	atHeaderBytes = 24
 	atHeaderHash  = 32
-	atReserved    = 64
+	atRegionBytes = 64
+	atReserved    = 72
 	atChecksum    = 124
 )
 

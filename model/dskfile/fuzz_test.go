@@ -15,6 +15,7 @@ import (
 func FuzzOpen(f *testing.F) {
 	f.Add(fileOf(f, small(f, 3)))
 	f.Add(fileOf(f, allKinds(f)))
+	f.Add(fileOf(f, packable(f)))
 	f.Add(handmade(`{"name":"g","inputs":[{"name":"x","dtype":"F32","shape":["n",2,null]}]}`, `[{"name":"w","dtype":"F32","shape":[2],"offset":0,"bytes":8}]`, 64))
 	f.Add([]byte(Magic))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -31,6 +31,8 @@ type Info struct {
 	Version     int
 	FileBytes   int64
 	HeaderBytes int64 // the data region starts here
+	// RegionBytes is the size of the data region, unpacked if the file is packed.
+	RegionBytes int64
 	// Hash is the SHA-256 of the header, which holds those of the data: it stands for the whole file.
 	Hash       [sha256.Size]byte
 	Sections   []Section
@@ -39,8 +41,19 @@ type Info struct {
 	Tensors    []TensorInfo        // in the order of the data region
 }
 
-// DataBytes is the size of the data region.
+// DataBytes is the size of the data region as it lies in the file.
 func (i *Info) DataBytes() int64 { return i.FileBytes - i.HeaderBytes }
+
+// Packed reports whether the file's data region is packed.
+func (i *Info) Packed() bool { return i.Version == PackedVersion }
+
+// headerUnit is what the header is a multiple of: nothing is mapped from a packed file.
+func headerUnit(packed bool) int64 {
+	if packed {
+		return LineBytes
+	}
+	return PageBytes
+}
 
 // header is a decoded header.
 type header struct {
@@ -62,25 +75,31 @@ func checkPreamble(b []byte, size int64, info *Info) error {
 		return badFormat(0, "preamble", "truncated: the file has %d bytes, the preamble alone takes %d", size, PreambleBytes)
 	}
 	b = b[:PreambleBytes]
-	if v := le.Uint32(b[atVersion:]); v != Version {
+	version := le.Uint32(b[atVersion:])
+	if version != Version && version != PackedVersion {
 		return &fault.Unsupported{Kind: "format", Items: []fault.Item{{
 			Where: "preamble",
-			What:  fmt.Sprintf(".dsk version %d", v),
-			Hint:  fmt.Sprintf("this dsk reads version %d", Version),
+			What:  fmt.Sprintf(".dsk version %d", version),
+			Hint:  fmt.Sprintf("this dsk reads versions %d and %d", Version, PackedVersion),
 		}}}
 	}
 	if checksum(b[:atChecksum]) != le.Uint32(b[atChecksum:]) {
 		return badFormat(0, "preamble", "checksum does not match")
 	}
 	stated, header := le.Uint64(b[atFileBytes:]), le.Uint64(b[atHeaderBytes:])
-	sections := le.Uint32(b[atSections:])
+	sections, region := le.Uint32(b[atSections:]), le.Uint64(b[atRegionBytes:])
+	info.Version = int(version)
 	switch {
 	case stated > uint64(size):
 		return badFormat(size, "preamble", "truncated: the file has %d of %d bytes", size, stated)
 	case stated < uint64(size):
 		return badFormat(int64(stated), "preamble", "the file has %d bytes more than the %d that it states", uint64(size)-stated, stated)
-	case header > stated || header%PageBytes != 0 || header < PreambleBytes:
+	case header > stated || header%uint64(headerUnit(info.Packed())) != 0 || header < PreambleBytes:
 		return badFormat(atHeaderBytes, "preamble", "header of %d bytes in a file of %d", header, stated)
+	case !info.Packed() && region != 0:
+		return badFormat(atRegionBytes, "preamble", "%d bytes of unpacked data in a file that is not packed", region)
+	case info.Packed() && (region%LineBytes != 0 || region > uint64(maxRegion(int64(stated-header), int64(header)))):
+		return badFormat(atRegionBytes, "preamble", "%d bytes packed into %d", region, stated-header)
 	case sections > MaxSections:
 		return badFormat(atSections, "preamble", "%d sections, limit %d", sections, MaxSections)
 	case PreambleBytes+uint64(sections)*EntryBytes > header:
@@ -88,8 +107,10 @@ func checkPreamble(b []byte, size int64, info *Info) error {
 	case !allZero(b[atReserved:atChecksum]):
 		return badFormat(atReserved, "preamble", "reserved bytes are not zero")
 	}
-	info.Version = Version
-	info.FileBytes, info.HeaderBytes = size, int64(header)
+	info.FileBytes, info.HeaderBytes, info.RegionBytes = size, int64(header), int64(region)
+	if !info.Packed() {
+		info.RegionBytes = info.DataBytes()
+	}
 	info.Hash = [sha256.Size]byte(b[atHeaderHash:])
 	return nil
 }
@@ -144,7 +165,7 @@ func decodeHeader(b []byte, size int64, sealed bool, mem *ledger) (*header, erro
 	if text, where, err = h.text(b, 2); err != nil {
 		return nil, err
 	}
-	if h.info.Tensors, err = decodeTensors(text, where, h.info.DataBytes(), mem); err != nil {
+	if h.info.Tensors, err = decodeTensors(text, where, h.info.RegionBytes, mem); err != nil {
 		return nil, atSection(err, h.info.Sections[2])
 	}
 	// A map takes up to twice its slots, and a byte for each.
@@ -237,8 +258,8 @@ func (h *header) readSections(b []byte) error {
 	if n < len(requiredTypes) {
 		return badFormat(atSections, "section table", "section %s is missing", requiredTypes[n])
 	}
-	if h.info.HeaderBytes-end >= PageBytes || !allZero(b[end:]) {
-		return badFormat(end, "header", "the end is not padding to a page of zero bytes")
+	if unit := headerUnit(h.info.Packed()); h.info.HeaderBytes-end >= unit || !allZero(b[end:]) {
+		return badFormat(end, "header", "the end is not padding of zero bytes to a multiple of %d", unit)
 	}
 	return nil
 }

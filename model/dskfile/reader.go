@@ -15,6 +15,7 @@ import (
 type File struct {
 	path    string
 	data    []byte
+	region  []byte          // the data region, unpacked
 	mapping *tensor.Mapping // nil when the bytes are the caller's
 	header  *header
 
@@ -60,11 +61,32 @@ func open(path string, b []byte, mem *ledger) (*File, error) {
 	if err != nil {
 		return nil, fault.InFile(err, path)
 	}
-	data := b[h.info.HeaderBytes:]
-	for _, t := range h.info.Tensors {
-		t.Tensor.Data = data[t.Offset:][:t.Bytes:t.Bytes]
+	region := b[h.info.HeaderBytes:]
+	if h.info.Packed() {
+		if region, err = h.unpackRegion(region); err != nil {
+			return nil, fault.InFile(err, path)
+		}
 	}
-	return &File{path: path, data: b, header: h}, nil
+	for _, t := range h.info.Tensors {
+		t.Tensor.Data = region[t.Offset:][:t.Bytes:t.Bytes]
+	}
+	return &File{path: path, data: b, region: region, header: h}, nil
+}
+
+// unpackRegion returns the data region of a packed file.
+func (h *header) unpackRegion(stored []byte) ([]byte, error) {
+	size := h.info.RegionBytes
+	if !h.mem.take(size + packedBase) {
+		return nil, badFormat(h.info.HeaderBytes, "packed data", "needs more memory than a file of this size may")
+	}
+	if err := tensor.Room(int(size), "the packed data"); err != nil {
+		return nil, err
+	}
+	region := tensor.AlignedBytes(int(size))
+	if !unpack(region, stored, h.info.Tensors) {
+		return nil, badFormat(h.info.HeaderBytes, "packed data", "the stream of %d bytes does not end where the tensors do", len(stored))
+	}
+	return region, nil
 }
 
 // Info returns what the header says. The caller must not change it.
@@ -85,7 +107,7 @@ func (f *File) makeModel() (*model.Model, error) {
 		return nil, errors.New("the .dsk file is closed")
 	}
 	h := f.header
-	m := &model.Model{Graph: h.graph, Meta: h.meta}
+	m := &model.Model{Graph: h.graph, Meta: h.meta, Packed: h.info.Packed()}
 	if len(h.assets) > 0 {
 		m.Assets = make(map[string][]byte, len(h.assets))
 	}
@@ -102,7 +124,7 @@ func (f *File) makeModel() (*model.Model, error) {
 // Close gives the mapping back. Tensors of the model must not be used after it.
 // A second Close does nothing.
 func (f *File) Close() error {
-	f.data = nil
+	f.data, f.region = nil, nil
 	if f.mapping == nil {
 		return nil
 	}

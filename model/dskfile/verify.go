@@ -63,9 +63,10 @@ func (f *File) verifyData(ctx context.Context, progress func(done, total int64))
 				"SHA-256 does not match")
 		}
 	}
+	region := f.region
 	for _, t := range info.Tensors {
 		end := t.Offset + t.Bytes
-		if !allZero(data[end:align(end, LineBytes)]) {
+		if !allZero(region[end:align(end, LineBytes)]) {
 			return badFormat(info.HeaderBytes+end, "tensor "+quote(t.Name), "padding after the tensor is not zero")
 		}
 		if t.Tensor.DType != tensor.BOOL {
@@ -80,6 +81,9 @@ func (f *File) verifyData(ctx context.Context, progress func(done, total int64))
 
 // tensorsIn names the tensors of a piece of the data region.
 func (f *File) tensorsIn(lo, hi int64) string {
+	if f.header.info.Packed() {
+		return "packed data"
+	}
 	all := f.header.info.Tensors
 	first := sort.Search(len(all), func(i int) bool { return all[i].Offset+all[i].Bytes > lo })
 	last := sort.Search(len(all), func(i int) bool { return all[i].Offset >= hi }) - 1
@@ -104,7 +108,7 @@ func (f *File) verifyForm() error {
 		return badFormat(h.info.Sections[2].Offset, "section TENS", "%v", err)
 	}
 	tens, err := encodeTensors(table)
-	if err != nil || dataBytes != h.info.DataBytes() {
+	if err != nil || dataBytes != h.info.RegionBytes {
 		return badFormat(h.info.Sections[2].Offset, "section TENS", "tensors are not in the order of their use")
 	}
 	for i, want := range [][]byte{graph, tens} {
@@ -116,6 +120,9 @@ func (f *File) verifyForm() error {
 		if at := mismatch(raw, want); at >= 0 {
 			return badFormat(s.Offset, sectionWhere(s.Type, ""), "not in the form that docs/format.md asks for, at byte %d of its text", at)
 		}
+	}
+	if h.info.Packed() && !bytes.Equal(pack(f.region, h.info.Tensors), f.data[h.info.HeaderBytes:]) {
+		return badFormat(h.info.HeaderBytes, "packed data", "not in the form that docs/format.md asks for")
 	}
 	return nil
 }

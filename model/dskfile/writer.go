@@ -32,7 +32,7 @@ func Write(ctx context.Context, w io.WriteSeeker, m *model.Model, o WriteOptions
 	return write(ctx, w, m, ChunkBytes, o)
 }
 
-// Size returns how many bytes Write would write, without making any of the tensors.
+// Size returns how many bytes Write would write, without making any of the tensors unless the model is packed.
 func Size(m *model.Model) (int64, error) {
 	l, err := newLayout(m, ChunkBytes)
 	if err != nil {
@@ -62,7 +62,9 @@ func write(ctx context.Context, w io.WriteSeeker, m *model.Model, chunkBytes int
 type layout struct {
 	header    []byte
 	tensors   []TensorInfo
-	dataBytes int64
+	region    int64  // bytes of the data region, unpacked
+	packed    []byte // the region, if it is packed
+	dataBytes int64  // of the region as it is written
 	hashes    []byte // the part of header that takes the chunks' hashes
 	chunk     int64
 }
@@ -79,8 +81,14 @@ type part struct {
 func newLayout(m *model.Model, chunkBytes int64) (*layout, error) {
 	l := &layout{chunk: chunkBytes}
 	var err error
-	if l.tensors, l.dataBytes, err = placeTensors(m.Graph); err != nil {
+	if l.tensors, l.region, err = placeTensors(m.Graph); err != nil {
 		return nil, err
+	}
+	l.dataBytes = l.region
+	if m.Packed {
+		if err := l.pack(); err != nil {
+			return nil, err
+		}
 	}
 	parts, err := l.parts(m)
 	if err != nil {
@@ -90,9 +98,13 @@ func newLayout(m *model.Model, chunkBytes int64) (*layout, error) {
 	for _, p := range parts {
 		end = align(end, LineBytes) + int64(len(p.stored))
 	}
-	l.header = make([]byte, align(end, PageBytes))
+	l.header = make([]byte, align(end, headerUnit(l.packed != nil)))
 	copy(l.header, Magic)
 	le.PutUint32(l.header[atVersion:], Version)
+	if l.packed != nil {
+		le.PutUint32(l.header[atVersion:], PackedVersion)
+		le.PutUint64(l.header[atRegionBytes:], uint64(l.region))
+	}
 	le.PutUint32(l.header[atSections:], uint32(len(parts)))
 	le.PutUint64(l.header[atFileBytes:], uint64(int64(len(l.header))+l.dataBytes))
 	le.PutUint64(l.header[atHeaderBytes:], uint64(len(l.header)))
@@ -124,6 +136,26 @@ func newLayout(m *model.Model, chunkBytes int64) (*layout, error) {
 		}
 	}
 	return l, nil
+}
+
+// pack makes the packed data region. Where there is no room for it, or where it would have no valid form, the region stays as it is.
+func (l *layout) pack() error {
+	if l.region > MemoryBase/2 {
+		return nil
+	}
+	if err := tensor.Room(int(l.region), "the data to pack"); err != nil {
+		return err
+	}
+	region := tensor.AlignedBytes(int(l.region))
+	for _, t := range l.tensors {
+		if err := t.Tensor.Fill(region[t.Offset:][:t.Bytes]); err != nil {
+			return fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
+	}
+	if packed := pack(region, l.tensors); packed != nil && l.region <= maxRegion(int64(len(packed)), 0) {
+		l.packed, l.dataBytes = packed, int64(len(packed))
+	}
+	return nil
 }
 
 // parts makes the sections.
@@ -200,7 +232,7 @@ func (l *layout) writeAll(ctx context.Context, w io.WriteSeeker, start int64, o 
 		return err
 	}
 	d := &dataWriter{ctx: ctx, w: w, layout: l, progress: o.Progress, hash: sha256.New(), left: l.chunk}
-	if err := d.writeTensors(); err != nil {
+	if err := d.writeData(); err != nil {
 		return err
 	}
 	l.seal()
@@ -224,6 +256,20 @@ type dataWriter struct {
 	hash     hash.Hash
 	left     int64 // of the current chunk
 	chunks   int   // finished
+}
+
+func (d *dataWriter) writeData() error {
+	if d.layout.packed == nil {
+		if err := d.writeTensors(); err != nil {
+			return err
+		}
+	} else if err := d.write(d.layout.packed); err != nil {
+		return err
+	}
+	if d.left < d.layout.chunk {
+		d.endChunk()
+	}
+	return nil
 }
 
 func (d *dataWriter) writeTensors() error {
@@ -255,9 +301,6 @@ func (d *dataWriter) writeTensors() error {
 		if err := d.write(padding[:align(t.Bytes, LineBytes)-t.Bytes]); err != nil {
 			return err
 		}
-	}
-	if d.left < d.layout.chunk {
-		d.endChunk()
 	}
 	return nil
 }
