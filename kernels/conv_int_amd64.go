@@ -5,7 +5,10 @@ package kernels
 import "unsafe"
 
 // intConvTileNxP computes N pixels x P panels of filters as levelTile says; mask has a bit for each column.
-// The reference is intConvTile.
+// The reference is levelSums and levelTile.finish.
+
+// tileSums asks for sums as they are.
+const tileSums = 8
 
 //go:noescape
 func intConvTile12x2AVX512(t *levelTile)
@@ -79,11 +82,17 @@ func intConvTile2x1AVX512(t *levelTile)
 //go:noescape
 func intConvTile1x1AVX512(t *levelTile)
 
-// intConvTileSIMD computes t for so many pixels of a line, tile by tile.
-func intConvTileSIMD(t *levelTile, pixels int) bool {
-	if !useAVX512 {
+// levelStripSIMD computes t for so many pixels of a line, tile by tile.
+func levelStripSIMD(t *levelTile, pixels int) bool {
+	if !useAVX512 || t.q != nil {
 		return false
 	}
+	levelTilesAVX512(t, pixels)
+	return true
+}
+
+// levelTilesAVX512 computes pixels tile by tile.
+func levelTilesAVX512(t *levelTile, pixels int) {
 	for tiles := (pixels + convTileRows - 1) / convTileRows; tiles > 0; tiles-- {
 		n := (pixels + tiles - 1) / tiles // even tiles
 		if t.mask>>PanelRows != 0 {
@@ -100,8 +109,22 @@ func intConvTileSIMD(t *levelTile, pixels int) bool {
 			t.z = unsafe.Add(t.z, n*t.ldz)
 		}
 	}
+}
+
+// levelSumsSIMD computes t.sums.
+func levelSumsSIMD(t *levelTile, rows int) bool {
+	if !useAVX512 {
+		return false
+	}
+	s := *t
+	s.dst, s.ldd, s.z, s.act = t.sums, 4*stripCols, nil, tileSums
+	levelTilesAVX512(&s, rows)
 	return true
 }
+
+func levelFinishSIMD(t *levelTile, dst unsafe.Pointer, ldd, rows int) bool { return false }
+
+func levelStoreSIMD(t *levelTile, src []float32, rows int) bool { return false }
 
 func intConvTile2AVX512(t *levelTile, n int) {
 	switch n {

@@ -1,5 +1,6 @@
 //go:build amd64 && !purego
 
+#include "go_asm.h"
 #include "textflag.h"
 
 // Tiles of a convolution of bytes: up to 12 output pixels of a line x one or two panels of filters in registers. The
@@ -92,9 +93,13 @@ loop: \
 	DECQ CX; \
 	JNZ loop; \
 	JUMP; \
+	ADDQ levelTile_gap(AX), R11; \
+	ADDQ levelTile_gap(AX), R12; \
 	DECQ DX; \
 	JNZ segment; \
 	OUTPUTS; \
+	TESTL $8, CX; \
+	JNZ store; \
 	MORE; \
 	EACH(SCALE); \
 	TESTQ R15, R15; \

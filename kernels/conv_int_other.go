@@ -2,7 +2,15 @@
 
 package kernels
 
-func intConvTileSIMD(*levelTile, int) bool { return false }
+import "unsafe"
+
+func levelStripSIMD(*levelTile, int) bool { return false }
+
+func levelSumsSIMD(*levelTile, int) bool { return false }
+
+func levelFinishSIMD(t *levelTile, dst unsafe.Pointer, ldd, rows int) bool { return false }
+
+func levelStoreSIMD(t *levelTile, src []float32, rows int) bool { return false }
 
 func intTapsSIMD(*intTaps, int) bool { return false }
 

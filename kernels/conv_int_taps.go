@@ -27,7 +27,6 @@ const tapBlock = 64
 
 // IntTapsFit reports whether IntChannelConv takes a window with an activation.
 func IntTapsFit(g *Window, act Activation) bool {
-	i := ImageConv{act: act}
 	all := 0
 	for _, r := range tapSpans(g.OH, g.H, g.KH, g.StrideH, g.DilationH, g.PadTop) {
 		for _, k := range tapSpans(g.OW, g.W, g.KW, g.StrideW, g.DilationW, g.PadLeft) {
@@ -37,7 +36,7 @@ func IntTapsFit(g *Window, act Activation) bool {
 			all += (r.hi - r.lo) * (k.hi - k.lo)
 		}
 	}
-	return all <= maxTaps && i.fused()
+	return all <= maxTaps && tileFuses(act)
 }
 
 // permuted is where channel c's parameters lie.
