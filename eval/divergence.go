@@ -51,7 +51,7 @@ func (c *comparison) endUnit() {
 // figures are the metrics of addDivergence.
 func (c *comparison) figures(logits bool) []figure {
 	out := []figure{
-		{name: "top1_agreement", of: quotient(c.unitSame, c.unitAll, nil)},
+		{name: "top1_agreement", of: quotient(c.unitSame, c.unitAll, nil), part: true},
 		{name: "relative_error", of: quotient(c.unitRel, c.unitAll, nil)},
 	}
 	if logits {

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 	"math/rand/v2"
@@ -109,6 +110,31 @@ type figure struct {
 	name string
 	of   func(times []int) float64
 	ref  func(times []int) float64 // the reference's; nil: there is none
+	part bool                      // a fraction of positions or images
+}
+
+// widen makes good what resampling cannot see: where all units have a fraction of 0 or of 1, all draws have it too. The exact
+// interval of a proportion has its other end where that outcome has the probability .025 (Clopper and Pearson, "The use of confidence or
+// fiducial limits illustrated in the case of the binomial", 1934).
+func (in *Interval) widen() {
+	if in == nil || in.Low != in.High {
+		return
+	}
+	reach := 1 - math.Pow(0.025, 1/float64(in.Units))
+	switch in.Low {
+	case 1:
+		in.Low = 1 - reach
+	case 0:
+		in.High = reach
+	}
+}
+
+// widenChange is widen for a difference of fractions in which no unit differs.
+func (in *Interval) widenChange() {
+	if in != nil && in.Low == 0 && in.High == 0 {
+		in.High = 1 - math.Pow(0.025, 1/float64(in.Units))
+		in.Low = -in.High
+	}
 }
 
 // quotient is sum of above over sum of below, by unit, and f of it if f is not nil.
@@ -154,6 +180,9 @@ func (r *Report) addIntervals(units int, figures []figure) {
 	}
 	for _, f := range figures {
 		if in := next(); in != nil {
+			if f.part {
+				in.widen()
+			}
 			if r.Intervals == nil {
 				r.Intervals = map[string]*Interval{}
 			}
@@ -165,7 +194,11 @@ func (r *Report) addIntervals(units int, figures []figure) {
 		if r.Changes == nil {
 			r.Changes = map[string]*Change{}
 		}
-		r.Changes[f.name] = &Change{Value: f.of(once) - f.ref(once), Interval: next()}
+		in := next()
+		if f.part {
+			in.widenChange()
+		}
+		r.Changes[f.name] = &Change{Value: f.of(once) - f.ref(once), Interval: in}
 	}
 }
 
@@ -183,4 +216,27 @@ func mcnemar(lost, gained int) float64 {
 		tail += math.Exp(logChoose(i) - float64(n)*math.Ln2)
 	}
 	return min(2*tail, 1)
+}
+
+// Sure says in words how sure a metric is: its interval and, where the reference has it too, the change. "" if nothing is known.
+func (r *Report) Sure(name string) string {
+	s := ""
+	if in := r.Intervals[name]; in != nil {
+		s = fmt.Sprintf("95 %% interval %.4g..%.4g", in.Low, in.High)
+	}
+	c := r.Changes[name]
+	if c == nil {
+		return s
+	}
+	if s != "" {
+		s += ", "
+	}
+	s += fmt.Sprintf("change %+.4g", c.Value)
+	if c.Interval != nil {
+		s += fmt.Sprintf(" (%+.4g..%+.4g)", c.Interval.Low, c.Interval.High)
+	}
+	if c.P != nil {
+		s += fmt.Sprintf(", %d lost %d gained, p=%.2g", c.Lost, c.Gained, *c.P)
+	}
+	return s
 }

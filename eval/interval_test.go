@@ -73,10 +73,24 @@ func TestChangeIsPaired(t *testing.T) {
 		got[i] = ref[i] + 0.25
 	}
 	var r Report
-	r.addIntervals(n, []figure{{"x", quotient(got, ones, nil), quotient(ref, ones, nil)}, {name: "y", of: quotient(ref, ones, nil)}})
+	r.addIntervals(n, []figure{{name: "x", of: quotient(got, ones, nil), ref: quotient(ref, ones, nil)}, {name: "y", of: quotient(ref, ones, nil)}})
 	c := r.Changes["x"]
 	if math.Abs(c.Value-0.25) > 1e-12 || c.Interval.High-c.Interval.Low > 1e-9 || r.Intervals["x"].High-r.Intervals["x"].Low < 1 || r.Intervals["y"] == nil || len(r.Changes) != 1 {
 		t.Errorf("%+v %+v %+v", c, c.Interval, r.Intervals["x"])
+	}
+}
+
+// TestAllRight: from 60 images without an error follows an error rate below 1 - .025^(1/60).
+func TestAllRight(t *testing.T) {
+	ones := make([]float64, 60)
+	for i := range ones {
+		ones[i] = 1
+	}
+	right := quotient(ones, ones, nil)
+	var r Report
+	r.addIntervals(60, []figure{{name: "top1", of: right, ref: right, part: true}})
+	if in, c := r.Intervals["top1"], r.Changes["top1"].Interval; math.Abs(in.Low-0.9404) > 1e-4 || in.High != 1 || math.Abs(c.High-0.0596) > 1e-4 || c.Low != -c.High {
+		t.Errorf("%+v %+v", in, c)
 	}
 }
 

@@ -137,7 +137,7 @@ type topScore struct {
 
 // figures are the metrics of report, beside the reference's if it is not nil.
 func (s *topScore) figures(ref *topScore) []figure {
-	out := []figure{{name: "top1", of: quotient(s.right1, s.images, nil)}, {name: "top5", of: quotient(s.right5, s.images, nil)}}
+	out := []figure{{name: "top1", of: quotient(s.right1, s.images, nil), part: true}, {name: "top5", of: quotient(s.right5, s.images, nil), part: true}}
 	if ref != nil {
 		out[0].ref, out[1].ref = quotient(ref.right1, ref.images, nil), quotient(ref.right5, ref.images, nil)
 	}

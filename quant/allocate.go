@@ -192,6 +192,7 @@ func (q *quantizer) fitBudget() error {
 func (q *quantizer) size() (int64, error) {
 	out := q.encode()
 	out.Meta.Steps = append(out.Meta.Steps, model.Step{Verb: "quantize", Version: q.o.Version, Options: q.o.history()})
+	q.reserve(out)
 	return dskfile.Size(out)
 }
 

@@ -43,6 +43,7 @@ type option struct {
 	bits  int
 	bytes int64
 	err   float64 // relative weighted squared error
+	plain float64 // relative squared error of the weights themselves
 }
 
 // findCandidates collects, in graph order, the constants that are read only as the weights of

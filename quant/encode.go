@@ -111,13 +111,26 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 		return fmt.Errorf("%d bits: %w", o.bits, err)
 	}
 	lost, total := make([]float64, c.n), make([]float64, c.n)
+	noise, signal := make([]float64, c.n), make([]float64, c.n)
+	original := *c
+	original.target = nil
 	err := c.eachSlab(q.o.Threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
+		given := rows
+		if c.target != nil {
+			given = make([]float32, n*c.k)
+			original.rows(given, lo, lo+n)
+		}
 		pool.Run(kernels.TaskFunc(func(part, parts int) {
 			e, scratch := make([]float32, c.k), make([]float32, 2*c.k)
 			from, to := kernels.Span(n, 1, part, parts)
 			for r := from; r < to; r++ {
 				row := rows[r*c.k : (r+1)*c.k]
 				kernels.DequantizeRow(e, blocks, f, lv, lo+r, c.k)
+				for i, w := range given[r*c.k : (r+1)*c.k] {
+					d := float64(w) - float64(e[i])
+					noise[lo+r] += float64(d * d)
+					signal[lo+r] += float64(float64(w) * float64(w))
+				}
 				for i, w := range row {
 					e[i] = w - e[i]
 				}
@@ -129,12 +142,16 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 	if err != nil {
 		return err
 	}
-	var l, t float64
+	var l, t, nse, sig float64
 	for r := range lost {
 		l, t = l+lost[r], t+total[r]
+		nse, sig = nse+noise[r], sig+signal[r]
 	}
 	if t > 0 {
 		o.err = l / t
+	}
+	if sig > 0 {
+		o.plain = nse / sig
 	}
 	if q.kept+int64(len(blocks)) <= blocksLimit {
 		q.kept += int64(len(blocks))

@@ -117,6 +117,7 @@ func (q *quantizer) measureHalf(c *candidate, o *option) error {
 	if o.err = halfLoss; !fits {
 		o.err = 1
 	}
+	o.plain = o.err
 	return err
 }
 

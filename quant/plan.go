@@ -23,7 +23,7 @@ var planBudgets = []float64{8.5, 7, 6, 5, 4.5, 4.25, 4, 3.75, 3.5, 3.25, 3, 2.75
 // with calibration data, a sum of relative errors without.
 func Plan(ctx context.Context, m *model.Model, o Options) ([]Point, error) {
 	o.Strategy, o.Bits = Adaptive, 0
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	q := &quantizer{o: o, m: m}

@@ -7,6 +7,7 @@ package quant
 import (
 	"context"
 	"fmt"
+	"math"
 	"sort"
 	"strconv"
 
@@ -52,18 +53,21 @@ type Options struct {
 
 // Report is what Apply did. Sizes count the whole .dsk file.
 type Report struct {
-	Strategy     Strategy       `json:"strategy"`
-	Calibration  string         `json:"calibration"` // "none (data-free)" or the data's name
-	Bytes        int64          `json:"bytes"`
-	Parameters   int64          `json:"parameters"`
-	BitsPerW     float64        `json:"bits_per_weight"`
-	RatioVsF32   float64        `json:"ratio_vs_f32"`
-	MeanKL       *float64       `json:"mean_kl,omitempty"`
-	Agreement    *float64       `json:"top1_agreement,omitempty"`
-	Metrics      *eval.Report   `json:"evaluation,omitempty"` // of the quantized model
-	Reference    *eval.Report   `json:"reference,omitempty"`  // of the input model
-	Tensors      []TensorReport `json:"tensors"`
-	Measurements int            `json:"measurements"` // models run to measure sensitivity
+	Strategy    Strategy `json:"strategy"`
+	Calibration string   `json:"calibration"` // "none (data-free)" or the data's name
+	Bytes       int64    `json:"bytes"`
+	Parameters  int64    `json:"parameters"`
+	BitsPerW    float64  `json:"bits_per_weight"`
+	RatioVsF32  float64  `json:"ratio_vs_f32"`
+	MeanKL      *float64 `json:"mean_kl,omitempty"`
+	Agreement   *float64 `json:"top1_agreement,omitempty"`
+	// KLInterval and AgreementInterval are 95 % intervals over windows of text or images.
+	KLInterval        *eval.Interval `json:"mean_kl_interval_95,omitempty"`
+	AgreementInterval *eval.Interval `json:"top1_agreement_interval_95,omitempty"`
+	Metrics           *eval.Report   `json:"evaluation,omitempty"` // of the quantized model
+	Reference         *eval.Report   `json:"reference,omitempty"`  // of the input model
+	Tensors           []TensorReport `json:"tensors"`
+	Measurements      int            `json:"measurements"` // models run to measure sensitivity
 }
 
 // TensorReport is one weight's entry.
@@ -75,13 +79,16 @@ type TensorReport struct {
 	// RelError is the mean square of the product's error over that of the product, as far as its inputs
 	// are known: measured, estimated, or taken for white noise.
 	RelError float64 `json:"relative_error"`
-	Why      string  `json:"why"`
+	// SQNR and Weighted are those of TensorProof.
+	SQNR     *float64 `json:"sqnr_db,omitempty"`
+	Weighted *float64 `json:"sqnr_weighted_db,omitempty"`
+	Why      string   `json:"why"`
 }
 
 // Apply returns a copy of m with quantized weights. m is not changed; the new weights are
 // made when they are written or loaded.
 func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Report, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, nil, err
 	}
 	q := &quantizer{o: o, m: m}
@@ -102,7 +109,16 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 	return out, r, err
 }
 
-func (o *Options) check() error {
+// Check returns a *fault.Usage if the options do not go together.
+func (o *Options) Check() error {
+	for name, v := range map[string]float64{"size": float64(o.TargetBytes), "ratio": o.TargetRatio, "bpw": o.TargetBPW} {
+		if !(v >= 0) || math.IsInf(v, 0) {
+			return &fault.Usage{What: fmt.Sprintf("--target-%s %g: must be positive", name, v)}
+		}
+	}
+	if !(o.MaxKL >= 0) || !(o.MinAgreement >= 0) {
+		return &fault.Usage{What: "--max-kl and --min-agreement must be positive"}
+	}
 	budgets := 0
 	for _, set := range []bool{o.TargetBytes > 0, o.TargetRatio > 0, o.TargetBPW > 0} {
 		if set {
@@ -181,36 +197,44 @@ type quantizer struct {
 // report measures the result and holds it against the gates. The report is complete
 // even when a gate fails.
 func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, error) {
-	size, err := dskfile.Size(out)
-	if err != nil {
-		return nil, err
-	}
 	r := &Report{
-		Strategy: q.o.Strategy, Calibration: "none (data-free)", Bytes: size,
-		Parameters: q.m.Meta.Parameters, Measurements: q.measured,
-	}
-	if q.o.Calib != nil {
-		r.Calibration = q.o.Calib.Name()
-	}
-	if r.Parameters > 0 {
-		r.BitsPerW = 8 * float64(size) / float64(r.Parameters)
-		r.RatioVsF32 = 4 * float64(r.Parameters) / float64(size)
+		Strategy: q.o.Strategy, Calibration: q.calibrationName(), Parameters: q.m.Meta.Parameters, Measurements: q.measured,
 	}
 	for _, c := range q.candidates {
-		r.Tensors = append(r.Tensors, TensorReport{
+		t := TensorReport{
 			Name: c.name, Shape: c.t.Shape, Bits: c.choice.bits, Bytes: c.choice.bytes,
 			RelError: c.choice.err, Why: c.reason(),
-		})
+		}
+		t.findSignals(c)
+		r.Tensors = append(r.Tensors, t)
 	}
 	r.Tensors = append(r.Tensors, q.wide()...)
 	sort.SliceStable(r.Tensors, func(i, j int) bool { return r.Tensors[i].Name < r.Tensors[j].Name })
-	if q.o.Eval == nil {
-		return r, nil
+	if q.o.Eval != nil {
+		if err := q.measure(ctx, out, r); err != nil {
+			return nil, err
+		}
 	}
-	if err := q.measure(ctx, out, r); err != nil {
+	if err := r.proof().attach(out, q.budget()); err != nil {
 		return nil, err
 	}
+	var err error
+	if r.Bytes, err = dskfile.Size(out); err != nil {
+		return nil, err
+	}
+	if r.Parameters > 0 {
+		r.BitsPerW = 8 * float64(r.Bytes) / float64(r.Parameters)
+		r.RatioVsF32 = 4 * float64(r.Parameters) / float64(r.Bytes)
+	}
 	return r, r.gate(&q.o)
+}
+
+// calibrationName says what the calibration was.
+func (q *quantizer) calibrationName() string {
+	if q.o.Calib == nil {
+		return "none (data-free)"
+	}
+	return q.o.Calib.Name()
 }
 
 // reason says why the candidate has its width, and what its blocks go by.
@@ -236,16 +260,17 @@ func (q *quantizer) measure(ctx context.Context, out *model.Model, r *Report) er
 	if a, ok := r.Metrics.Metrics["top1_agreement"]; ok {
 		r.Agreement = &a
 	}
+	r.KLInterval, r.AgreementInterval = r.Metrics.Intervals["mean_kl"], r.Metrics.Intervals["top1_agreement"]
 	r.Reference = r.Metrics.Reference
 	return nil
 }
 
 func (r *Report) gate(o *Options) error {
 	if o.MaxKL > 0 && (r.MeanKL == nil || *r.MeanKL > o.MaxKL) {
-		return &fault.Gate{What: fmt.Sprintf("mean KL %s is above --max-kl %g; allow more bytes or calibrate with --calib", number(r.MeanKL), o.MaxKL)}
+		return &fault.Gate{What: fmt.Sprintf("mean KL %s is above --max-kl %g: the best found, with %d bytes; allow more bytes or calibrate with --calib", number(r.MeanKL), o.MaxKL, r.Bytes)}
 	}
 	if o.MinAgreement > 0 && (r.Agreement == nil || *r.Agreement < o.MinAgreement) {
-		return &fault.Gate{What: fmt.Sprintf("top-1 agreement %s is below --min-agreement %g; allow more bytes or calibrate with --calib", number(r.Agreement), o.MinAgreement)}
+		return &fault.Gate{What: fmt.Sprintf("top-1 agreement %s is below --min-agreement %g: the best found, with %d bytes; allow more bytes or calibrate with --calib", number(r.Agreement), o.MinAgreement, r.Bytes)}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sort"
 
 	"github.com/dsk-toolkit/dsk/eval"
@@ -99,12 +100,15 @@ func (a *app) printMetrics(r *eval.Report) {
 	}
 	sort.Strings(names)
 	for _, name := range names {
+		line := fmt.Sprintf("  %-16s %.6g", name, r.Metrics[name])
 		if r.Reference != nil {
 			if ref, ok := r.Reference.Metrics[name]; ok {
-				a.print("  %-16s %.6g   (reference %.6g)", name, r.Metrics[name], ref)
-				continue
+				line += fmt.Sprintf("   (reference %.6g)", ref)
 			}
 		}
-		a.print("  %-16s %.6g", name, r.Metrics[name])
+		if sure := r.Sure(name); sure != "" {
+			line += "   " + sure
+		}
+		a.print("%s", line)
 	}
 }

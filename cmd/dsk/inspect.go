@@ -15,6 +15,7 @@ import (
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/model/dskfile"
+	"github.com/dsk-toolkit/dsk/quant"
 	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/spf13/cobra"
 )
@@ -62,6 +63,7 @@ type inspection struct {
 	Chunks      []string          `json:"chunks_sha256,omitempty"`
 	Metadata    map[string]any    `json:"metadata,omitempty"` // of files of weights
 	Memory      *runtime.Account  `json:"memory,omitempty"`
+	Proof       *quant.Proof      `json:"quantization,omitempty"` // what quantizing cost
 	*model.Summary
 
 	lines []metadatum // Metadata in the file's order
@@ -131,6 +133,10 @@ func (a *app) inspectModel(ctx context.Context, path string, o *inspectOptions) 
 		for _, f := range m.Meta.Source.Files {
 			in.Bytes += f.Bytes
 		}
+	}
+	var err error
+	if in.Proof, err = quant.ReadProof(m); err != nil {
+		return nil, fault.InFile(err, path)
 	}
 	in.Summary = model.Summarize(m, o.tensors, o.graph)
 	return in, nil
@@ -211,8 +217,25 @@ func (a *app) printInspection(in *inspection) {
 	if len(in.Assets) > 0 {
 		a.print("  assets: %s", counts(in.Assets))
 	}
+	a.printProof(in.Proof)
 	a.printMemory(in.Memory)
 	a.printLists(in)
+}
+
+// printProof prints what quantizing cost, as the file tells.
+func (a *app) printProof(p *quant.Proof) {
+	if p == nil {
+		return
+	}
+	a.print("  quantized with calibration %s", p.Calibration)
+	if r := p.Evaluation; r != nil {
+		a.print("  against the model before, on %s (%d samples):", r.Data, r.Samples)
+		for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
+			a.print("    %-16s %-10.6g %s", name, r.Metrics[name], r.Sure(name))
+		}
+	} else {
+		a.print("  its quality was not measured")
+	}
 }
 
 // printMemory prints what a run takes, if it was asked for.
@@ -235,7 +258,13 @@ func (a *app) printMemory(m *runtime.Account) {
 func (a *app) printLists(in *inspection) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, t := range in.Tensors {
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%v\t%d\n", t.Name, t.DType, t.Layout, t.Shape, t.Bytes)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%v\t%d", t.Name, t.DType, t.Layout, t.Shape, t.Bytes)
+		if in.Proof != nil {
+			if p, ok := in.Proof.Tensors[t.Name]; ok {
+				fmt.Fprintf(w, "\tSQNR %s\tof the product %s", decibels(p.SQNR), decibels(p.Weighted))
+			}
+		}
+		fmt.Fprintln(w)
 	}
 	for _, n := range in.Graph {
 		fmt.Fprintf(w, "  %s\t%s\t%v -> %v\t%s\n", n.Op, n.Name, n.Inputs, n.Outputs, options(n.Attrs))

@@ -159,7 +159,7 @@ func (o *quantizeOptions) settings(a *app) (quant.Options, error) {
 		}
 	}
 	q.EvalOptions.Limit, q.EvalOptions.Context, q.EvalOptions.ScoreFrom = o.data.limit, o.ctx, o.scoreFrom
-	return q, nil
+	return q, q.Check()
 }
 
 var sizePattern = regexp.MustCompile(`^([0-9.]+) *(|B|[KMG]i?B)$`)
@@ -189,9 +189,9 @@ func (a *app) printQuantized(m *model.Model, r *quant.Report) {
 	a.print("%s: %s, %.3f bits per weight, %.2fx smaller than f32", m.Meta.Name, megabytes(r.Bytes), r.BitsPerW, r.RatioVsF32)
 	a.print("strategy %s, calibration %s", r.Strategy, r.Calibration)
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "tensor\tshape\tbits\tbytes\trel. error\twhy")
+	fmt.Fprintln(w, "tensor\tshape\tbits\tbytes\tSQNR\tweighted\twhy")
 	for _, t := range r.Tensors {
-		fmt.Fprintf(w, "%s\t%v\t%d\t%d\t%.2g\t%s\n", t.Name, t.Shape, t.Bits, t.Bytes, t.RelError, t.Why)
+		fmt.Fprintf(w, "%s\t%v\t%d\t%d\t%s\t%s\t%s\n", t.Name, t.Shape, t.Bits, t.Bytes, decibels(t.SQNR), decibels(t.Weighted), t.Why)
 	}
 	w.Flush()
 	if r.Metrics == nil {
@@ -199,6 +199,14 @@ func (a *app) printQuantized(m *model.Model, r *quant.Report) {
 		return
 	}
 	a.printMetrics(r.Metrics)
+}
+
+// decibels writes a signal-to-noise ratio.
+func decibels(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f dB", *v)
 }
 
 func (a *app) printPlan(points []quant.Point) {
