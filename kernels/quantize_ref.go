@@ -291,7 +291,7 @@ func (q *refQuantizer) row(scales []uint8, row, importance []float32) float32 {
 		return 0
 	}
 	// Codes are made from the float32 row scale that is stored, at its true size.
-	stored := func(s float64) float32 { return float32(math.Ldexp(s, exp)) }
+	stored := func(s float64) float32 { return roundedScale(float32(math.Ldexp(s, exp))) }
 	trial := make([]uint8, groups)
 	scale := stored(largest / MaxScale)
 	var result float32
@@ -325,6 +325,19 @@ func (q *refQuantizer) row(scales []uint8, row, importance []float32) float32 {
 		}
 	}
 	return result
+}
+
+// scaleBits are the bits of a row scale's mantissa that are used. The groups' scales, which multiply it, make up for the
+// others, and a packed file does without them.
+const scaleBits = 3
+
+// roundedScale rounds a positive row scale up to scaleBits.
+func roundedScale(s float32) float32 {
+	const rest = 1<<(23-scaleBits) - 1
+	if up := math.Float32frombits((math.Float32bits(s) + rest) &^ rest); up-up == 0 {
+		return up
+	}
+	return s
 }
 
 // minRowMax is the magnitude below which a whole row counts as zero: its scale would be subnormal.
