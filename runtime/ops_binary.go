@@ -68,40 +68,40 @@ func pairRow[T, R any](f func(x, y T) R) rowFunc[T, R] {
 
 // bindRows binds y = f(x0, x1) over broadcast operands; cost is that of f in additions.
 func bindRows[T, R tensor.Element](b *Bind, cost int, f rowFunc[T, R]) (Run, error) {
-	do, err := broadcastRows(b, b.In[0], b.In[1], cost, f)
-	if err != nil {
-		return nil, err
+	x, y, out := b.In[0], b.In[1], b.Out[0]
+	return bindBroadcast(b, cost, func(at, n, ax, ay, ix, iy int) {
+		f(tensor.View[R](out)[at:at+n], tensor.View[T](x)[ax:], tensor.View[T](y)[ay:], ix, iy)
+	})
+}
+
+// bindBroadcast binds a function of rows over two broadcast operands: n elements of the output from at on, of the operands from ax and ay on,
+// with steps ix and iy of 0 or 1.
+func bindBroadcast(b *Bind, cost int, row func(at, n, ax, ay, ix, iy int)) (Run, error) {
+	out := b.Out[0]
+	w := newBroadcast(out.Shape, b.In[0].Shape, b.In[1].Shape)
+	if w == nil {
+		return nil, b.errorf("shapes %v and %v do not broadcast to %v", b.In[0].Shape, b.In[1].Shape, out.Shape)
 	}
 	for i := range 2 {
-		if !b.IsConst(i) && b.In[i].Len() == b.Out[0].Len() && b.In[i].DType.Size() == b.Out[0].DType.Size() {
+		if !b.IsConst(i) && b.In[i].Len() == out.Len() && b.In[i].DType.Size() == out.DType.Size() {
 			b.InPlace(0, i)
 			break
 		}
 	}
-	return simple(do), nil
-}
-
-func broadcastRows[T, R tensor.Element](b *Bind, x, y *tensor.Tensor, cost int, f rowFunc[T, R]) (func(), error) {
-	out := b.Out[0]
-	w := newBroadcast(out.Shape, x.Shape, y.Shape)
-	if w == nil {
-		return nil, b.errorf("shapes %v and %v do not broadcast to %v", x.Shape, y.Shape, out.Shape)
-	}
-	return b.split(out.Len(), 64, cost, func(_, lo, hi int) {
-		dst, xs, ys := tensor.View[R](out), tensor.View[T](x), tensor.View[T](y)
+	return simple(b.split(out.Len(), 64, cost, func(_, lo, hi int) {
 		var c cursor
 		for c.seek(w, lo); lo < hi; {
 			n := c.run(hi - lo)
-			f(dst[lo:lo+n], xs[c.at(0):], ys[c.at(1):], w.step[0], w.step[1])
+			row(lo, n, c.at(0), c.at(1), w.step[0], w.step[1])
 			c.advance(n)
 			lo += n
 		}
-	}), nil
+	})), nil
 }
 
 // arithmetic binds an operator whose operands and result have one type.
 func arithmetic(op string) Binder {
-	return func(b *Bind) (Run, error) {
+	return widenedIntegers(func(b *Bind) (Run, error) {
 		switch dt := b.In[0].DType; dt {
 		case tensor.F32:
 			if f := fastRow(op); f != nil {
@@ -120,25 +120,15 @@ func arithmetic(op string) Binder {
 			}
 			h := halfOf(dt)
 			return bindArith(b, func(x, y uint16) uint16 { return h.to(f(h.from(x), h.from(y))) })
-		case tensor.I8:
-			return bindArith(b, intPair[int8](b, op))
-		case tensor.U8:
-			return bindArith(b, intPair[uint8](b, op))
-		case tensor.I16:
-			return bindArith(b, intPair[int16](b, op))
-		case tensor.U16:
-			return bindArith(b, intPair[uint16](b, op))
 		case tensor.I32:
 			return bindArith(b, intPair[int32](b, op))
-		case tensor.U32:
-			return bindArith(b, intPair[uint32](b, op))
 		case tensor.I64:
 			return bindArith(b, intPair[int64](b, op))
 		case tensor.U64:
 			return bindArith(b, intPair[uint64](b, op))
 		}
 		return nil, b.unsupportedType(b.In[0].DType)
-	}
+	})
 }
 
 func bindArith[T tensor.Element](b *Bind, f func(x, y T) T) (Run, error) {
@@ -346,7 +336,7 @@ func preluRow(dst, x, slope []float32, ix, iy int) {
 
 // comparison binds an operator that yields BOOL.
 func comparison(op string) Binder {
-	return func(b *Bind) (Run, error) {
+	return widenedIntegers(func(b *Bind) (Run, error) {
 		if b.In[1].DType != b.In[0].DType {
 			return nil, b.errorf("no kernel for element types %v and %v", b.In[0].DType, b.In[1].DType)
 		}
@@ -358,18 +348,10 @@ func comparison(op string) Binder {
 		case tensor.F16, tensor.BF16:
 			h, f := halfOf(dt), compare[float32](op)
 			return bindRows(b, 4, pairRow(func(x, y uint16) bool { return f(h.from(x), h.from(y)) }))
-		case tensor.I8:
-			return bindRows(b, 2, pairRow(compare[int8](op)))
-		case tensor.U8, tensor.BOOL:
+		case tensor.BOOL:
 			return bindRows(b, 2, pairRow(compare[uint8](op)))
-		case tensor.I16:
-			return bindRows(b, 2, pairRow(compare[int16](op)))
-		case tensor.U16:
-			return bindRows(b, 2, pairRow(compare[uint16](op)))
 		case tensor.I32:
 			return bindRows(b, 2, pairRow(compare[int32](op)))
-		case tensor.U32:
-			return bindRows(b, 2, pairRow(compare[uint32](op)))
 		case tensor.I64:
 			return bindRows(b, 2, pairRow(compare[int64](op)))
 		case tensor.U64:
@@ -380,7 +362,7 @@ func comparison(op string) Binder {
 			}
 		}
 		return nil, b.unsupportedType(b.In[0].DType)
-	}
+	})
 }
 
 func compare[T number](op string) func(x, y T) bool {

@@ -13,7 +13,7 @@ var _ = register("", operands(1, map[string]Binder{
 	"BitCast":  bindView,
 	"Identity": bindView,
 	"Dropout":  bindDropout,
-	"Clip":     bindClip,
+	"Clip":     widenedIntegers(bindClip),
 }))
 
 var _ = register("", operands(3, map[string]Binder{"Where": bindWhere}))
@@ -396,18 +396,8 @@ func bindClip(b *Bind) (Run, error) {
 		return clip(b, math.Inf(-1), math.Inf(1)), nil
 	case tensor.F16, tensor.BF16:
 		return clipHalf(b, halfOf(dt)), nil
-	case tensor.I8:
-		return clip[int8](b, math.MinInt8, math.MaxInt8), nil
-	case tensor.U8:
-		return clip[uint8](b, 0, math.MaxUint8), nil
-	case tensor.I16:
-		return clip[int16](b, math.MinInt16, math.MaxInt16), nil
-	case tensor.U16:
-		return clip[uint16](b, 0, math.MaxUint16), nil
 	case tensor.I32:
 		return clip[int32](b, math.MinInt32, math.MaxInt32), nil
-	case tensor.U32:
-		return clip[uint32](b, 0, math.MaxUint32), nil
 	case tensor.I64:
 		return clip[int64](b, math.MinInt64, math.MaxInt64), nil
 	case tensor.U64:

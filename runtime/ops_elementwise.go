@@ -139,8 +139,6 @@ func mapSlices[T, R tensor.Element](b *Bind, cost int, f func(dst []R, x []T)) R
 type numeric struct {
 	f32                func(dst, x []float32)
 	f64                func(float64) float64
-	i8                 func(int8) int8
-	i16                func(int16) int16
 	i32                func(int32) int32
 	i64                func(int64) int64
 	unsignedIsIdentity bool
@@ -150,10 +148,8 @@ func bindNumeric(b *Bind, n numeric) (Run, error) {
 	switch dt := b.In[0].DType; {
 	case dt.IsFloat():
 		return bindFloat(b, n.f64, n.f32)
-	case dt == tensor.I8:
-		return mapElements(b, 1, n.i8), nil
-	case dt == tensor.I16:
-		return mapElements(b, 1, n.i16), nil
+	case dt == tensor.I8, dt == tensor.I16:
+		return widenedIntegers(func(b *Bind) (Run, error) { return bindNumeric(b, n) })(b)
 	case dt == tensor.I32:
 		return mapElements(b, 1, n.i32), nil
 	case dt == tensor.I64:
@@ -187,7 +183,7 @@ func bindAbs(b *Bind) (Run, error) {
 			dst[i] = math.Float32frombits(math.Float32bits(v) &^ (1 << 31))
 		}
 	}
-	return bindNumeric(b, numeric{abs32, math.Abs, absInt[int8], absInt[int16], absInt[int32], absInt[int64], true})
+	return bindNumeric(b, numeric{abs32, math.Abs, absInt[int32], absInt[int64], true})
 }
 
 func bindNeg(b *Bind) (Run, error) {
@@ -197,13 +193,13 @@ func bindNeg(b *Bind) (Run, error) {
 		}
 	}
 	neg := func(x float64) float64 { return -x }
-	return bindNumeric(b, numeric{neg32, neg, negInt[int8], negInt[int16], negInt[int32], negInt[int64], false})
+	return bindNumeric(b, numeric{neg32, neg, negInt[int32], negInt[int64], false})
 }
 
 func bindRelu(b *Bind) (Run, error) {
 	relu := func(x float64) float64 { return max(x, 0) }
 	act := activate(kernels.Activation{Kind: kernels.ActRelu})
-	return bindNumeric(b, numeric{act, relu, reluInt[int8], reluInt[int16], reluInt[int32], reluInt[int64], true})
+	return bindNumeric(b, numeric{act, relu, reluInt[int32], reluInt[int64], true})
 }
 
 func bindSign(b *Bind) (Run, error) {
@@ -217,16 +213,12 @@ func bindSign(b *Bind) (Run, error) {
 		return x // zero or NaN
 	}
 	switch b.In[0].DType {
-	case tensor.U8:
-		return mapElements(b, 1, func(x uint8) uint8 { return min(x, 1) }), nil
-	case tensor.U16:
-		return mapElements(b, 1, func(x uint16) uint16 { return min(x, 1) }), nil
-	case tensor.U32:
-		return mapElements(b, 1, func(x uint32) uint32 { return min(x, 1) }), nil
+	case tensor.U8, tensor.U16, tensor.U32:
+		return widenedIntegers(bindSign)(b)
 	case tensor.U64:
 		return mapElements(b, 1, func(x uint64) uint64 { return min(x, 1) }), nil
 	}
-	return bindNumeric(b, numeric{nil, sign, signInt[int8], signInt[int16], signInt[int32], signInt[int64], false})
+	return bindNumeric(b, numeric{nil, sign, signInt[int32], signInt[int64], false})
 }
 
 func bindNot(b *Bind) (Run, error) {

@@ -7,12 +7,12 @@ import (
 // The operators along one axis that compare or accumulate: ArgMax, TopK, CumSum.
 
 var _ = register("", operands(1, map[string]Binder{
-	"ArgMax": func(b *Bind) (Run, error) { return bindArg(b, true) },
-	"ArgMin": func(b *Bind) (Run, error) { return bindArg(b, false) },
+	"ArgMax": widenedIntegers(func(b *Bind) (Run, error) { return bindArg(b, true) }),
+	"ArgMin": widenedIntegers(func(b *Bind) (Run, error) { return bindArg(b, false) }),
 }))
 
 var _ = register("", operands(2, map[string]Binder{
-	"TopK":    bindTopK,
+	"TopK":    widenedIntegers(bindTopK),
 	"CumSum":  func(b *Bind) (Run, error) { return bindCumulate(b, "Add") },
 	"CumProd": func(b *Bind) (Run, error) { return bindCumulate(b, "Mul") },
 }))
@@ -35,18 +35,10 @@ func bindArg(b *Bind, largest bool) (Run, error) {
 		return argOf(b, largest, func(v float64) float64 { return v })
 	case tensor.F16, tensor.BF16:
 		return argOf(b, largest, halfOf(dt).from)
-	case tensor.I8:
-		return argOf(b, largest, func(v int8) int8 { return v })
-	case tensor.U8, tensor.BOOL:
+	case tensor.BOOL:
 		return argOf(b, largest, func(v uint8) uint8 { return v })
-	case tensor.I16:
-		return argOf(b, largest, func(v int16) int16 { return v })
-	case tensor.U16:
-		return argOf(b, largest, func(v uint16) uint16 { return v })
 	case tensor.I32:
 		return argOf(b, largest, func(v int32) int32 { return v })
-	case tensor.U32:
-		return argOf(b, largest, func(v uint32) uint32 { return v })
 	case tensor.I64:
 		return argOf(b, largest, func(v int64) int64 { return v })
 	case tensor.U64:
@@ -96,18 +88,8 @@ func bindTopK(b *Bind) (Run, error) {
 		return topK(b, func(v float64) float64 { return v })
 	case tensor.F16, tensor.BF16:
 		return topK(b, halfOf(dt).from)
-	case tensor.I8:
-		return topK(b, func(v int8) int8 { return v })
-	case tensor.U8:
-		return topK(b, func(v uint8) uint8 { return v })
-	case tensor.I16:
-		return topK(b, func(v int16) int16 { return v })
-	case tensor.U16:
-		return topK(b, func(v uint16) uint16 { return v })
 	case tensor.I32:
 		return topK(b, func(v int32) int32 { return v })
-	case tensor.U32:
-		return topK(b, func(v uint32) uint32 { return v })
 	case tensor.I64:
 		return topK(b, func(v int64) int64 { return v })
 	case tensor.U64:

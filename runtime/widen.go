@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"slices"
+
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
@@ -9,8 +11,39 @@ import (
 // converted to F32 in scratch memory, and results are rounded to the outputs' types. Weights in
 // panels stay as they are, since the kernels read their types.
 func widened(fn Binder) Binder {
+	return through(fn, tensor.F32, isWidened,
+		func(wide, narrow *tensor.Tensor) { loadF32(wide.F32(), narrow) },
+		func(narrow, wide *tensor.Tensor) { storeF32(narrow, wide.F32()) })
+}
+
+// widenedIntegers makes a binder for I32, I64 and U64 serve the integers that I64 holds, too: what a product, a sum or a shift of them
+// loses above their width it loses when it is stored. Networks spend no time in such operators.
+func widenedIntegers(fn Binder) Binder {
+	return through(fn, tensor.I64, isNarrowInteger, loadI64, storeI64)
+}
+
+func isNarrowInteger(t *tensor.Tensor) bool {
+	switch t.DType {
+	case tensor.I8, tensor.U8, tensor.I16, tensor.U16, tensor.U32:
+		return t.Layout == tensor.RowMajor
+	}
+	return false
+}
+
+func loadI64(wide, narrow *tensor.Tensor) {
+	if read, _ := wideFrom(narrow.DType); read != nil {
+		read(tensor.View[uint64](wide), narrow, 0)
+	}
+}
+
+func storeI64(narrow, wide *tensor.Tensor) {
+	integerWriter(narrow.DType.Size())(narrow, 0, tensor.View[uint64](wide))
+}
+
+// through makes a binder for a wide type serve tensors of narrower ones: they are converted in scratch memory before and after.
+func through(fn Binder, wide tensor.DType, isNarrow func(*tensor.Tensor) bool, load, store func(to, from *tensor.Tensor)) Binder {
 	return func(b *Bind) (Run, error) {
-		if !needsWidening(b) {
+		if !anyOf(b.In, isNarrow) && !anyOf(b.Out, isNarrow) {
 			return fn(b)
 		}
 		inner := newBind(b.Node, make([]*tensor.Tensor, len(b.In)), make([]*tensor.Tensor, len(b.Out)),
@@ -19,25 +52,25 @@ func widened(fn Binder) Binder {
 		copy(inner.cache, b.cache)
 		var loads, stores []conversion
 		for i, t := range b.In {
-			if inner.In[i] = t; t == nil || !isWidened(t) {
+			if inner.In[i] = t; t == nil || !isNarrow(t) {
 				continue
 			}
-			wide := &tensor.Tensor{DType: tensor.F32, Shape: t.Shape}
-			inner.In[i] = wide
+			w := &tensor.Tensor{DType: wide, Shape: t.Shape}
+			inner.In[i] = w
 			if b.IsConst(i) {
-				wide.Data = tensor.AlignedBytes(t.Len() * 4)
-				loadF32(wide.F32(), t)
+				w.Data = tensor.AlignedBytes(t.Len() * wide.Size())
+				load(w, t)
 				continue
 			}
-			loads = append(loads, conversion{wide: wide, scratch: b.Scratch(t.Len() * 4), narrow: t})
+			loads = append(loads, conversion{wide: w, scratch: b.Scratch(t.Len() * wide.Size()), narrow: t})
 		}
 		for i, t := range b.Out {
-			if inner.Out[i] = t; t == nil || !isWidened(t) {
+			if inner.Out[i] = t; t == nil || !isNarrow(t) {
 				continue
 			}
-			wide := &tensor.Tensor{DType: tensor.F32, Shape: t.Shape}
-			inner.Out[i] = wide
-			stores = append(stores, conversion{wide: wide, scratch: b.Scratch(t.Len() * 4), narrow: t})
+			w := &tensor.Tensor{DType: wide, Shape: t.Shape}
+			inner.Out[i] = w
+			stores = append(stores, conversion{wide: w, scratch: b.Scratch(t.Len() * wide.Size()), narrow: t})
 		}
 		run, err := fn(inner)
 		if err != nil || run == nil {
@@ -48,7 +81,7 @@ func widened(fn Binder) Binder {
 			for i := range loads {
 				c := &loads[i]
 				c.wide.Data = c.scratch.Data
-				loadF32(c.wide.F32(), c.narrow)
+				load(c.wide, c.narrow)
 			}
 			for i := range stores {
 				stores[i].wide.Data = stores[i].scratch.Data
@@ -57,32 +90,22 @@ func widened(fn Binder) Binder {
 				return err
 			}
 			for i := range stores {
-				storeF32(stores[i].narrow, stores[i].wide.F32())
+				store(stores[i].narrow, stores[i].wide)
 			}
 			return nil
 		}, nil
 	}
 }
 
-// conversion ties an operand to its F32 form in scratch memory.
+// conversion ties an operand to its wide form in scratch memory.
 type conversion struct{ wide, scratch, narrow *tensor.Tensor }
 
 func isWidened(t *tensor.Tensor) bool {
 	return t.DType.IsFloat() && t.DType != tensor.F32 && t.Layout == tensor.RowMajor
 }
 
-func needsWidening(b *Bind) bool {
-	for _, t := range b.In {
-		if t != nil && isWidened(t) {
-			return true
-		}
-	}
-	for _, t := range b.Out {
-		if t != nil && isWidened(t) {
-			return true
-		}
-	}
-	return false
+func anyOf(list []*tensor.Tensor, is func(*tensor.Tensor) bool) bool {
+	return slices.ContainsFunc(list, func(t *tensor.Tensor) bool { return t != nil && is(t) })
 }
 
 // loadF32 converts the row-major float tensor t to F32.
