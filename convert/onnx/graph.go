@@ -30,6 +30,8 @@ type importer struct {
 	parameters int64
 	statistics map[string]bool // source names of running means and variances
 	warnings   []string
+	labels     []string        // of classes, if the graph names them
+	tables     map[string]bool // values that are tensors here and lists of maps in the source
 }
 
 type funcKey struct{ domain, name, overload string }
@@ -205,6 +207,9 @@ func (im *importer) topOutputs(sc *scope, g *protoGraph) error {
 			return fault.Formatf("output "+v.name, "it is listed twice")
 		}
 		seen[name] = true
+		if im.tables[name] {
+			v = protoValue{name: v.name}
+		}
 		t, ok, err := im.valueType(v, "output "+v.name)
 		if err != nil {
 			return err

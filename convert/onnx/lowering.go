@@ -117,7 +117,7 @@ func (l *lowering) known() bool {
 	if l.domain == "" && replaced[l.op] {
 		return true
 	}
-	if l.domain == domainMicrosoft && microsoftRules[l.op] != nil {
+	if l.domain == domainMicrosoft && microsoftRules[l.op] != nil || l.domain == model.DomainML && mlRules[l.op] != nil {
 		return true
 	}
 	return model.KnownOp(l.domain, l.op)

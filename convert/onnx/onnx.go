@@ -32,7 +32,8 @@ type Options struct {
 	Eval func(n *model.Node, in []*tensor.Tensor) ([]*tensor.Tensor, error)
 	// Supports tells what the runtime can do; nil stands for all that the graph language has.
 	Supports func(domain, op string) bool
-	// Labels are the classes' names, stored as the asset model.AssetLabels.
+	// Labels are the classes' names, stored as the asset model.AssetLabels. Without them the names are used that the
+	// model's metadata or a ZipMap gives.
 	Labels []string
 	// Preprocess is stored as the asset model.AssetPreprocess.
 	Preprocess json.RawMessage
@@ -58,6 +59,7 @@ type Report struct {
 	Warnings    []string     `json:"warnings,omitempty"`
 	TestSets    []TestSet    `json:"-"`
 
+	labels  []string // of classes, as the source names them
 	mapping *tensor.Mapping
 	src     sources
 }
@@ -132,7 +134,7 @@ func (r *Report) lower(p *protoModel, o Options) (*model.Graph, error) {
 	im := &importer{
 		opts: o, src: &r.src, funcs: map[funcKey]*protoFunction{}, graph: &model.Graph{Init: map[string]*tensor.Tensor{}},
 		taken: map[string]int{}, types: map[string]model.Type{}, vals: map[string]*tensor.Tensor{},
-		syms: map[string][]model.Dim{}, bad: map[string]bool{}, statistics: map[string]bool{},
+		syms: map[string][]model.Dim{}, bad: map[string]bool{}, statistics: map[string]bool{}, tables: map[string]bool{},
 	}
 	for _, f := range p.functions {
 		im.funcs[funcKey{f.domain, f.name, f.overload}] = f
@@ -158,6 +160,9 @@ func (r *Report) lower(p *protoModel, o Options) (*model.Graph, error) {
 	prune(im.graph)
 	r.Warnings = append(r.Warnings, im.warnings...)
 	r.Parameters = im.parameters
+	if r.labels = im.labels; r.labels == nil {
+		r.labels = labelsOf(p.metadata)
+	}
 	return im.graph, nil
 }
 
@@ -293,7 +298,10 @@ func (r *Report) describe(m *model.Model, path string, o Options) error {
 		add(location, r.src.opened[location])
 	}
 	if len(o.Labels) > 0 {
-		m.Assets[model.AssetLabels] = []byte(strings.Join(o.Labels, "\n") + "\n")
+		r.labels = o.Labels
+	}
+	if len(r.labels) > 0 {
+		m.Assets[model.AssetLabels] = []byte(strings.Join(r.labels, "\n") + "\n")
 	}
 	if len(o.Preprocess) > 0 {
 		if !json.Valid(o.Preprocess) {

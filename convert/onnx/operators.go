@@ -55,6 +55,9 @@ func Operators(supports func(domain, op string) bool, types func(domain, op stri
 	for op := range microsoftRules {
 		add(domainMicrosoft, op, true)
 	}
+	for op := range mlRules {
+		add(model.DomainML, op, true)
+	}
 	sort.Slice(list, func(i, j int) bool {
 		if list[i].Domain != list[j].Domain {
 			return list[i].Domain < list[j].Domain

@@ -18,6 +18,9 @@ var replaced = map[string]bool{
 	"BlackmanWindow": true, "NegativeLogLikelihoodLoss": true, "SoftmaxCrossEntropyLoss": true,
 }
 
+// mlRules translate operators of ai.onnx.ml whose values are no tensors.
+var mlRules = map[string]rule{"ZipMap": lowerZipMap}
+
 func findRule(domain, op string) rule {
 	switch domain {
 	case "":
@@ -26,6 +29,8 @@ func findRule(domain, op string) rule {
 		if !model.KnownOp(domain, op) {
 			return microsoftRules[op]
 		}
+	case model.DomainML:
+		return mlRules[op]
 	}
 	return nil
 }
