@@ -116,54 +116,51 @@ func bindQuantize(b *Bind) (Run, error) {
 				kernels.QuantizeBytes(b.Out[0].Data[lo:hi], b.In[0].F32()[lo:hi], q)
 			})), nil
 		}
-		return quantizeFrom(b, s, func(v float32) float32 { return v })
-	case tensor.F64:
-		return quantizeFrom(b, s, func(v float64) float32 { return float32(v) })
-	case tensor.F16, tensor.BF16:
-		return quantizeFrom(b, s, halfOf(dt).from)
+		return quantizeF32(b, s)
+	case tensor.F64, tensor.F16, tensor.BF16:
+		return widened(bindQuantize)(b)
 	case tensor.I32:
-		return quantizeFrom(b, s, func(v int32) float32 { return float32(v) })
+		return through(bindQuantize, tensor.F32, func(t *tensor.Tensor) bool { return t.DType == tensor.I32 }, loadI32AsF32, nil)(b)
 	}
 	return nil, b.unsupportedType(b.In[0].DType)
 }
 
-func quantizeFrom[T tensor.Element](b *Bind, s *scales, load func(T) float32) (Run, error) {
+func loadI32AsF32(wide, narrow *tensor.Tensor) {
+	dst := wide.F32()
+	for i, v := range tensor.View[int32](narrow) {
+		dst[i] = float32(v)
+	}
+}
+
+func quantizeF32(b *Bind, s *scales) (Run, error) {
 	switch b.Out[0].DType {
 	case tensor.U8:
-		return quantizeTo[T, uint8](b, s, load, 0, math.MaxUint8), nil
+		return quantizeTo[uint8](b, s, 0, math.MaxUint8), nil
 	case tensor.I8:
-		return quantizeTo[T, int8](b, s, load, math.MinInt8, math.MaxInt8), nil
+		return quantizeTo[int8](b, s, math.MinInt8, math.MaxInt8), nil
 	case tensor.U16:
-		return quantizeTo[T, uint16](b, s, load, 0, math.MaxUint16), nil
+		return quantizeTo[uint16](b, s, 0, math.MaxUint16), nil
 	case tensor.I16:
-		return quantizeTo[T, int16](b, s, load, math.MinInt16, math.MaxInt16), nil
+		return quantizeTo[int16](b, s, math.MinInt16, math.MaxInt16), nil
 	default:
 		if dt := b.Out[0].DType; b.smallInt(dt) {
 			low, high := tensor.RangeSmall(dt)
-			return quantizeTo[T, int8](b, s, load, low, high), nil
+			return quantizeTo[int8](b, s, float32(low), float32(high)), nil
 		} else if dt.IsSmall() {
-			return quantizeToFloat(b, s, load), nil
+			return quantizeToFloat(b, s), nil
 		}
 	}
 	return nil, b.unsupportedType(b.Out[0].DType)
 }
 
-func quantizeTo[T tensor.Element, Q int8 | uint8 | int16 | uint16](b *Bind, s *scales, load func(T) float32, low, high float64) Run {
+func quantizeTo[Q int8 | uint8 | int16 | uint16](b *Bind, s *scales, low, high float32) Run {
 	in, out := b.In[0], b.Out[0]
 	do := b.split(in.Len(), 64, 8, func(_, lo, hi int) {
-		dst, src := tensor.View[Q](out), tensor.View[T](in)
+		dst, src := tensor.View[Q](out), in.F32()
 		for lo < hi {
 			k, step, n := s.at(lo)
 			n = min(n, hi-lo)
-			d := dst[lo : lo+n]
-			if f, ok := any(src[lo : lo+n]).([]float32); ok {
-				quantizeRow(d, f, s.scale[k:], s.zero[k:], step, float32(low), float32(high))
-			} else {
-				for i, v := range src[lo : lo+n] {
-					d[i] = Q(saturate(load(v)/s.scale[k], s.zero[k], low, high))
-					k += step
-				}
-			}
+			quantizeRow(dst[lo:lo+n], src[lo:lo+n], s.scale[k:], s.zero[k:], step, low, high)
 			lo += n
 		}
 	})
@@ -175,16 +172,16 @@ func quantizeTo[T tensor.Element, Q int8 | uint8 | int16 | uint16](b *Bind, s *s
 }
 
 // quantizeToFloat is quantizeTo for small floats: x / scale, rounded to the type. Their zero point is 0.
-func quantizeToFloat[T tensor.Element](b *Bind, s *scales, load func(T) float32) Run {
+func quantizeToFloat(b *Bind, s *scales) Run {
 	in, out := b.In[0], b.Out[0]
 	code := b.smallCode(out.DType)
 	do := b.split(in.Len(), 64, 8, func(_, lo, hi int) {
-		src := tensor.View[T](in)
+		src := in.F32()
 		for lo < hi {
 			k, step, n := s.at(lo)
 			n = min(n, hi-lo)
 			for i, v := range src[lo : lo+n] {
-				out.Data[lo+i] = code(load(v)/s.scale[k] + s.zero[k])
+				out.Data[lo+i] = code(v/s.scale[k] + s.zero[k])
 				k += step
 			}
 			lo += n
@@ -213,16 +210,11 @@ func quantizeRow[Q int8 | uint8 | int16 | uint16](dst []Q, x, scale, zero []floa
 	}
 }
 
-// saturate returns round(v) + zero within [low, high]; zero for a NaN.
-func saturate(v, zero float32, low, high float64) int {
-	if v != v {
-		v = 0
-	}
-	return int(min(max(math.RoundToEven(float64(v))+float64(zero), low), high))
-}
-
 // bindDequantize binds y = (x - zero) * scale.
 func bindDequantize(b *Bind) (Run, error) {
+	if isHalf(b.Out[0].DType) {
+		return widened(bindDequantize)(b)
+	}
 	s, err := b.scales()
 	if err != nil {
 		return nil, err
@@ -256,34 +248,22 @@ func bindDequantize(b *Bind) (Run, error) {
 }
 
 func dequantizeFrom[Q integer](b *Bind, s *scales) (Run, error) {
-	switch dt := b.Out[0].DType; dt {
-	case tensor.F32:
-		return dequantizeTo[Q](b, s, func(v float32) float32 { return v }), nil
-	case tensor.F16, tensor.BF16:
-		return dequantizeTo[Q](b, s, halfOf(dt).to), nil
-	}
-	return nil, b.unsupportedType(b.Out[0].DType)
-}
-
-func dequantizeTo[Q integer, T tensor.Element](b *Bind, s *scales, store func(float32) T) Run {
 	in, out := b.In[0], b.Out[0]
+	if out.DType != tensor.F32 {
+		return nil, b.unsupportedType(out.DType)
+	}
 	do := b.split(in.Len(), 64, 4, func(_, lo, hi int) {
-		dst, src := tensor.View[T](out), tensor.View[Q](in)
+		dst, src := out.F32(), tensor.View[Q](in)
 		for lo < hi {
 			k, step, n := s.at(lo)
 			n = min(n, hi-lo)
 			d := dst[lo : lo+n]
-			if f, ok := any(d).([]float32); ok && in.DType != tensor.I32 {
-				for i, q := range src[lo : lo+n] {
-					f[i] = (float32(q) - s.zero[k]) * s.scale[k]
-					k += step
-				}
-				lo += n
-				continue
-			}
 			for i, q := range src[lo : lo+n] {
-				// In float64 the difference is exact for I32 too.
-				d[i] = store(float32((float64(q) - float64(s.zero[k])) * float64(s.scale[k])))
+				if in.DType == tensor.I32 { // whose difference is exact in float64 only
+					d[i] = float32((float64(q) - float64(s.zero[k])) * float64(s.scale[k]))
+				} else {
+					d[i] = (float32(q) - s.zero[k]) * s.scale[k]
+				}
 				k += step
 			}
 			lo += n
@@ -293,7 +273,7 @@ func dequantizeTo[Q integer, T tensor.Element](b *Bind, s *scales, store func(fl
 		s.load()
 		do()
 		return nil
-	}
+	}, nil
 }
 
 // dequantizeFromFloat is bindDequantize for small floats.
@@ -329,27 +309,30 @@ func bindDynamicQuantize(b *Bind) (Run, error) {
 	if in.DType != tensor.F32 {
 		return nil, b.unsupportedType(in.DType)
 	}
+	parts := b.parts()
+	ranges := make([][2]float32, parts)
+	var q kernels.Quantized
+	measure := b.split(in.Len(), 64, 1, func(part, lo, hi int) {
+		low, high := kernels.Range(in.F32()[lo:hi])
+		ranges[part] = [2]float32{min(ranges[part][0], low), max(ranges[part][1], high)}
+	})
+	store := b.split(in.Len(), 64, 1, func(_, lo, hi int) { kernels.QuantizeBytes(b.Out[0].Data[lo:hi], in.F32()[lo:hi], q) })
 	return simple(func() {
+		clear(ranges)
+		measure()
 		var low, high float32
-		for _, v := range in.F32() {
-			low, high = min(low, v), max(high, v)
+		for _, r := range ranges {
+			low, high = min(low, r[0]), max(high, r[1])
 		}
-		scale := float32(1)
-		if high > low {
-			scale = (high - low) / 255
-		}
-		zero := saturate(-low/scale, 0, 0, 255)
+		q = kernels.Dynamic(low, high)
 		if b.HasOut(1) {
-			b.Out[1].F32()[0] = scale
+			b.Out[1].F32()[0] = q.Scale
 		}
 		if b.HasOut(2) {
-			b.Out[2].Data[0] = uint8(zero)
+			b.Out[2].Data[0] = q.Zero
 		}
 		if b.HasOut(0) {
-			y := b.Out[0].Data
-			for i, v := range in.F32() {
-				y[i] = uint8(saturate(v/scale, float32(zero), 0, 255))
-			}
+			store()
 		}
 	}), nil
 }
