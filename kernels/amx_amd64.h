@@ -21,3 +21,6 @@
 
 // EVEX.512.F2.0F38.W0 72 /r: lo = lo and hi as bfloat16; hi > 0, both below 8.
 #define VCVTNE2PS2BF16(lo, hi) BYTE $0x62; BYTE $0xf2; BYTE $(0x7f - 8*(hi)); BYTE $0x48; BYTE $0x72; BYTE $(0xc0 + 9*(lo))
+
+// VEX.128.66.0F38.W0 5E 11:rrr:bbb: d += a b, of unsigned bytes of a and signed ones of b, four to an int32.
+#define TDPBUSD(b, a, d) BYTE $0xc4; BYTE $0xe2; BYTE $(0x79 - 8*(b)); BYTE $0x5e; BYTE $(0xc0 + 8*(d) + (a))

@@ -2,13 +2,39 @@
 
 package kernels
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// useByteTiles makes the AVX-512 level multiply bytes in tiles of AMX.
+var useByteTiles = hasAVX512 && cpu.X86.HasAMXTile && cpu.X86.HasAMXInt8 && tilesAllowed()
 
 // intConvTileNxP computes N pixels x P panels of filters as levelTile says; mask has a bit for each column.
 // The reference is levelSums and levelTile.finish.
 
 // tileSums asks for sums as they are.
 const tileSums = 8
+
+// tileValues says that sums are float32 numbers, which have their bias.
+const tileValues = 16
+
+// levelOrder is how dwords lie after levels of two rows are packed.
+var levelOrder = [16]uint32{0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15}
+
+// levelStripAMX computes blocks blocks of rows rows each, and moves t behind them; rows is 32, or fewer with shapes to fit.
+//
+//go:noescape
+func levelStripAMX(t *levelTile, blocks, rows int, shapes *tileShapes)
+
+//go:noescape
+func levelSumsAMX(t *levelTile, rows int, shapes *tileShapes)
+
+// levelFinishAVX512 is levelTile.finish to t.dst.
+//
+//go:noescape
+func levelFinishAVX512(t *levelTile, rows int)
 
 //go:noescape
 func intConvTile12x2AVX512(t *levelTile)
@@ -82,14 +108,49 @@ func intConvTile2x1AVX512(t *levelTile)
 //go:noescape
 func intConvTile1x1AVX512(t *levelTile)
 
-// levelStripSIMD computes t for so many pixels of a line, tile by tile.
-func levelStripSIMD(t *levelTile, pixels int) bool {
-	if !useAVX512 || t.q != nil {
-		return false
+// levelStripSIMD computes pixels of a line as far as it can, moves t behind them and returns how many they are.
+func levelStripSIMD(t *levelTile, pixels int) int {
+	if !useAVX512 {
+		return 0
 	}
-	levelTilesAVX512(t, pixels)
-	return true
+	done := 0
+	if useByteTiles {
+		done = t.tiled(pixels)
+		if blocks := done / levelRows; blocks > 0 {
+			levelStripAMX(t, blocks, levelRows, &wholeTiles)
+		}
+		if rest := done % levelRows; rest > 0 {
+			levelStripAMX(t, 1, rest, &rowTiles[rest])
+		}
+	}
+	if t.q == nil && done < pixels {
+		levelTilesAVX512(t, pixels-done)
+		done = pixels
+	}
+	return done
 }
+
+// tiled is how many of so many rows tiles may compute, which read whole steps.
+func (t *levelTile) tiled(rows int) int {
+	last := (t.segments-1)*(4*t.k+t.jump) + t.steps*levelStep*4
+	if last > t.room {
+		return 0
+	}
+	return min(rows, (t.room-last)/t.ldx+1)
+}
+
+// rowTiles are the shapes of tiles for a block of fewer rows: of sums in tiles 0..3, of x in 4 and 5.
+var rowTiles = func() (all [levelRows]tileShapes) {
+	for rows := range all {
+		all[rows] = wholeTiles
+		first := byte(min(rows, 16))
+		second := max(byte(rows), 17) - 16
+		for i, n := range []byte{first, first, second, second, first, second} {
+			all[rows].rows[i] = n
+		}
+	}
+	return all
+}()
 
 // levelTilesAVX512 computes pixels tile by tile.
 func levelTilesAVX512(t *levelTile, pixels int) {
@@ -100,9 +161,7 @@ func levelTilesAVX512(t *levelTile, pixels int) {
 		} else {
 			intConvTile1AVX512(t, n)
 		}
-		if pixels -= n; pixels == 0 {
-			break
-		}
+		pixels -= n
 		t.dst = unsafe.Add(t.dst, n*t.ldd)
 		t.x = unsafe.Add(t.x, n*t.ldx)
 		if t.z != nil {
@@ -116,15 +175,39 @@ func levelSumsSIMD(t *levelTile, rows int) bool {
 	if !useAVX512 {
 		return false
 	}
+	if useByteTiles && t.tiled(rows) == rows {
+		shapes := &wholeTiles
+		if rows < levelRows {
+			shapes = &rowTiles[rows]
+		}
+		levelSumsAMX(t, rows, shapes)
+		return true
+	}
 	s := *t
 	s.dst, s.ldd, s.z, s.act = t.sums, 4*stripCols, nil, tileSums
 	levelTilesAVX512(&s, rows)
 	return true
 }
 
-func levelFinishSIMD(t *levelTile, dst unsafe.Pointer, ldd, rows int) bool { return false }
+func levelFinishSIMD(t *levelTile, dst unsafe.Pointer, ldd, rows int) bool {
+	if !useAVX512 {
+		return false
+	}
+	s := *t
+	s.dst, s.ldd = dst, ldd
+	levelFinishAVX512(&s, rows)
+	return true
+}
 
-func levelStoreSIMD(t *levelTile, src []float32, rows int) bool { return false }
+func levelStoreSIMD(t *levelTile, src []float32, rows int) bool {
+	if !useAVX512 {
+		return false
+	}
+	s := *t
+	s.sums, s.z, s.act = unsafe.Pointer(&src[0]), nil, t.act|tileValues
+	levelFinishAVX512(&s, rows)
+	return true
+}
 
 func intConvTile2AVX512(t *levelTile, n int) {
 	switch n {

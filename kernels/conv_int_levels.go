@@ -109,8 +109,8 @@ func (t *levelTile) bounded(act Activation, y *Quantized) {
 	t.act |= tileBytesOut
 	t.inverse, t.zero = 1/y.Scale, int32(y.Zero)
 	low, high := float32(-t.zero), float32(255-t.zero)
-	t.lo = min(max(t.lo*t.inverse, low), high)
 	t.hi = min(max(t.hi*t.inverse, low), high)
+	t.lo = min(max(t.lo*t.inverse, low), t.hi)
 }
 
 // run computes rows (pixels) of cols outputs.
@@ -118,7 +118,7 @@ func (t *levelTile) run(rows, cols int, act Activation, y *Quantized) {
 	fused := tileFuses(act)
 	if fused {
 		t.bounded(act, y)
-		if levelStripSIMD(t, rows) {
+		if rows -= levelStripSIMD(t, rows); rows == 0 {
 			return
 		}
 	}

@@ -4,7 +4,7 @@ package kernels
 
 import "unsafe"
 
-func levelStripSIMD(*levelTile, int) bool { return false }
+func levelStripSIMD(*levelTile, int) int { return 0 }
 
 func levelSumsSIMD(*levelTile, int) bool { return false }
 
