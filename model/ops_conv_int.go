@@ -9,14 +9,14 @@ import (
 // QConv is a convolution of quantized images with their channels last, made of DequantizeLinear, Conv, an activation and
 // QuantizeLinear (rewrite_quant.go):
 //
-//	QConv(X U8[N,H,W,C], W I8[M,kh,kw,C/group], S F32[M], B F32[M]?, Z U8[N,OH,OW,M]?) -> Y[N,OH,OW,M]
+//	QConv(X U8[N,H,W,C], W I8[M,kh,kw,C/group], S F32[M], B F32[M]?, Z U8[N,OH,OW,M]?, T U8[256]?) -> Y[N,OH,OW,M]
 //	v = act(x_scale*S[m] * sum W (X-x_zero) + B[m] + z_scale*(Z-z_zero))
 //
-// Y is v, or with the attribute y_scale the bytes nearest to v/y_scale + y_zero.
+// Y is v, or with the attribute y_scale the bytes nearest to v/y_scale + y_zero, or with T what T has for these.
 var _ = registerOps(DomainDsk, map[string]InferFunc{"QConv": inferQConv})
 
 func inferQConv(c *Inference) error {
-	if err := c.need(3, 5); err != nil {
+	if err := c.need(3, 6); err != nil {
 		return err
 	}
 	for _, i := range []int{0, 4} {
@@ -55,10 +55,30 @@ func inferQConv(c *Inference) error {
 	if c.has(4) && c.In[4].Shape != nil && s != nil && len(c.In[4].Shape) != len(s) {
 		return fmt.Errorf("input 4 is %v, want shape %s", c.In[4], shapeString(s))
 	}
-	dt := tensor.F32
-	if c.Node.Has("y_scale") {
-		dt = tensor.U8
+	if c.has(5) {
+		if !c.Node.Has("y_scale") {
+			return fmt.Errorf("a table for floats")
+		}
+		if err := c.checkTable(5); err != nil {
+			return err
+		}
 	}
-	c.set(0, dt, s)
+	c.set(0, c.intResult(), s)
+	return nil
+}
+
+// intResult is the type that a product of bytes yields.
+func (c *Inference) intResult() tensor.DType {
+	if c.Node.Has("y_scale") {
+		return tensor.U8
+	}
+	return tensor.F32
+}
+
+// checkTable checks a table of all bytes.
+func (c *Inference) checkTable(i int) error {
+	if t := c.In[i]; t.DType != tensor.U8 || t.Shape != nil && (len(t.Shape) != 1 || t.Shape[0].IsKnown() && t.Shape[0].N != 256) {
+		return fmt.Errorf("input %d is %v, want U8[256]", i, t)
+	}
 	return nil
 }

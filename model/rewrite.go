@@ -15,8 +15,6 @@ type RewriteOptions struct {
 	// NoFuse leaves operators as they are: no operators of the dsk domain, no fusing into
 	// larger ONNX operators and no packing of weights.
 	NoFuse bool
-	// Integers makes operators on bytes of operators between DequantizeLinear and QuantizeLinear (FuseQuantized).
-	Integers bool
 	// MaxFold is the most bytes that one folded node may make; 0 means 16 MiB.
 	MaxFold int
 }
@@ -41,6 +39,7 @@ var passes = []pass{
 	{"identities", false, (*rewriter).identities},
 	{"known-branches", false, (*rewriter).knownBranches},
 	{"common-nodes", false, (*rewriter).commonNodes},
+	{"quantized-operators", true, (*rewriter).quantizedOperators},
 	{"activation-chains", true, (*rewriter).activationChains},
 	{"norm-chains", true, (*rewriter).normChains},
 	{"attention-chains", true, (*rewriter).attentionChains},
@@ -88,16 +87,11 @@ func Rewrite(g *Graph, o RewriteOptions) ([]RewriteCount, error) {
 				return nil, err
 			}
 		}
-		for _, p := range quantPasses {
-			if !o.Integers {
-				break
-			}
-			n, err := w.run(p)
-			if err != nil {
-				return nil, err
-			}
-			counts = append(counts, RewriteCount{p.name, n})
+		ints, err := w.quantize()
+		if err != nil {
+			return nil, err
 		}
+		counts = append(counts, ints...)
 		if _, err := w.run(passes[0]); err != nil {
 			return nil, err
 		}

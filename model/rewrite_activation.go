@@ -294,7 +294,7 @@ func (r *rewriter) activations() (int, error) {
 			return nil
 		}
 		m := r.sole(n.In(0))
-		if m == nil || m.Domain != DomainDsk || m.Op != "Linear" && m.Op != "Conv" || m.Str("activation", "") != ActNone {
+		if m == nil || m.Domain != DomainDsk || m.Op != "Linear" && m.Op != "Conv" && m.Op != "QLinear" || m.Str("activation", "") != ActNone {
 			return nil
 		}
 		f := m.Clone()

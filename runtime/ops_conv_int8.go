@@ -25,7 +25,7 @@ func bindQConv(b *Bind) (Run, error) {
 		return nil, err
 	}
 	x, w, scale := b.In[0], b.In[1], b.In[2]
-	for i, want := range []tensor.DType{tensor.U8, tensor.I8, tensor.F32, tensor.F32, tensor.U8} {
+	for i, want := range []tensor.DType{tensor.U8, tensor.I8, tensor.F32, tensor.F32, tensor.U8, tensor.U8} {
 		if b.Has(i) && b.In[i].DType != want {
 			return nil, b.unsupportedType(b.In[i].DType)
 		}
@@ -78,6 +78,14 @@ func bindQConv(b *Bind) (Run, error) {
 			return nil, err
 		}
 	}
+	if b.Has(5) {
+		if q.table, err = b.table(5); err != nil {
+			return nil, err
+		}
+		if q.qy == nil {
+			return nil, b.errorf("a table for an output of floats")
+		}
+	}
 	if c.y.Len() == 0 {
 		return simple(func() {}), nil
 	}
@@ -98,6 +106,23 @@ type intImages struct {
 	*conv
 	qx, qz kernels.Quantized
 	qy     *kernels.Quantized
+	table  *kernels.ByteMap // nil: the bytes stay as they are
+}
+
+// look takes bytes [lo, hi) of each of pixels from number at on through the table.
+func (q *intImages) look(y []byte, at, pixels, lo, hi int) {
+	if q.table == nil {
+		return
+	}
+	if m := q.conv.m; lo > 0 || hi < m {
+		for i := at; i < at+pixels; i++ {
+			row := y[i*m+lo : i*m+hi]
+			kernels.ByteTable(row, row, q.table)
+		}
+		return
+	}
+	row := y[at*q.conv.m : (at+pixels)*q.conv.m]
+	kernels.ByteTable(row, row, q.table)
 }
 
 func (q *intImages) bindDense(b *Bind, g *kernels.Window, w []int8, scale, bias []float32) Run {
@@ -112,7 +137,10 @@ func (q *intImages) bindDense(b *Bind, g *kernels.Window, w []int8, scale, bias 
 		if c.z != nil {
 			z = c.z.Data[image*c.m*c.geo.outSize:]
 		}
-		v.Run(c.y.Data[image*out:], c.x.Data[image*c.c*c.geo.inSize:], z, lo, hi, p0, p1, scratch.Data[part*perPart:(part+1)*perPart])
+		y := c.y.Data[image*out:]
+		v.Run(y, c.x.Data[image*c.c*c.geo.inSize:], z, lo, hi, p0, p1, scratch.Data[part*perPart:(part+1)*perPart])
+		pixels := c.geo.outSize / max(v.Units(), 1)
+		q.look(y, lo*pixels, (hi-lo)*pixels, p0*kernels.PanelRows, min(p1*kernels.PanelRows, c.m))
 	}
 	units, pairs := v.Units(), (v.Panels()+1)/2
 	k := max(c.cg*c.geo.winSize/4, 1)
@@ -148,7 +176,9 @@ func (q *intImages) bindChannelwise(b *Bind, g *kernels.Window, w []int8, scale,
 		for lo < hi {
 			image, u := lo/g.OH, lo%g.OH
 			n := min(hi-lo, g.OH-u)
-			v.Run(c.y.Data[image*g.OH*line:], c.x.Data[image*c.c*c.geo.inSize:], u, u+n)
+			y := c.y.Data[image*g.OH*line:]
+			v.Run(y, c.x.Data[image*c.c*c.geo.inSize:], u, u+n)
+			q.look(y, u*g.OW, n*g.OW, 0, c.m)
 			lo += n
 		}
 	}))
@@ -189,7 +219,12 @@ func (q *intImages) bindFloats(b *Bind, node *model.Node, w []int8, scale []floa
 	}
 	store := func() { copy(c.y.Data, y.Data) }
 	if q.qy != nil {
-		store = b.split(y.Len(), 64, 1, func(_, lo, hi int) { kernels.QuantizeBytes(c.y.Data[lo:hi], y.F32()[lo:hi], *q.qy) })
+		store = b.split(y.Len(), 64, 1, func(_, lo, hi int) {
+			kernels.QuantizeBytes(c.y.Data[lo:hi], y.F32()[lo:hi], *q.qy)
+			if q.table != nil {
+				kernels.ByteTable(c.y.Data[lo:hi], c.y.Data[lo:hi], q.table)
+			}
+		})
 	}
 	return func() error {
 		x.Data, y.Data = xs.Data[:c.x.Len()*4], ys.Data[:c.y.Len()*4]

@@ -62,7 +62,7 @@ func TestQuantizedImages(t *testing.T) {
 	if _, err := model.Rewrite(plain.Graph, model.RewriteOptions{NoFuse: true}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := model.Rewrite(fused.Graph, model.RewriteOptions{Integers: true}); err != nil {
+	if _, err := model.Rewrite(fused.Graph, model.RewriteOptions{Eval: Eval}); err != nil {
 		t.Fatal(err)
 	}
 	ints, moved := 0, false

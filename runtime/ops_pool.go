@@ -28,6 +28,9 @@ func bindLastPool(b *Bind) (Run, error) {
 	if err := needInputs(b, 1); err != nil {
 		return nil, err
 	}
+	if b.In[0].DType == tensor.U8 && b.Node.Op == "MaxPool" {
+		return bindQPool(b)
+	}
 	if err := needF32(b, 0); err != nil {
 		return nil, err
 	}
