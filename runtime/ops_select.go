@@ -3,6 +3,7 @@ package runtime
 import (
 	"math"
 	"slices"
+	"sort"
 
 	"github.com/dsk-toolkit/dsk/tensor"
 )
@@ -137,7 +138,7 @@ func bindUnique(b *Bind) (Run, error) {
 		for i := range order {
 			order[i] = i
 		}
-		slices.SortStableFunc(order, slice)
+		sort.SliceStable(order, func(i, j int) bool { return slice(order[i], order[j]) < 0 })
 		var first, count []int64 // per group, in sorted order
 		group := make([]int, l.n)
 		for i, x := range order {
@@ -152,7 +153,7 @@ func bindUnique(b *Bind) (Run, error) {
 			rank[i] = i
 		}
 		if !sorted {
-			slices.SortFunc(rank, func(x, y int) int { return compareOrdered(first[x], first[y]) })
+			sort.Slice(rank, func(i, j int) bool { return first[rank[i]] < first[rank[j]] })
 		}
 		place := make([]int64, len(first))
 		size := in.DType.Size()
@@ -255,7 +256,7 @@ func suppress(boxes [][4]float32, score []float32, limit int, iou, least float32
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(x, y int) int { return compareOrdered(float64(score[y]), float64(score[x])) })
+	sort.SliceStable(order, func(i, j int) bool { return score[order[i]] > score[order[j]] })
 	var picked []int
 next:
 	for _, x := range order {

@@ -3,7 +3,6 @@ package runtime
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,14 +147,14 @@ func bindRegexFullMatch(b *Bind) (Run, error) {
 	if err := b.needStrings(0); err != nil {
 		return nil, err
 	}
-	re, err := regexp.Compile(`\A(?:` + b.Node.Str("pattern", "") + `)\z`)
+	re, err := newFullMatcher(b.Node.Str("pattern", ""))
 	if err != nil {
 		return nil, b.errorf("pattern: %w", err)
 	}
 	return simple(func() {
 		out := tensor.View[bool](b.Out[0])
 		for i, s := range b.In[0].Strings() {
-			out[i] = re.MatchString(s)
+			out[i] = re.match(s)
 		}
 	}), nil
 }

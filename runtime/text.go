@@ -1,10 +1,10 @@
 package runtime
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -96,7 +96,7 @@ func (e *TextEncoder) Encode(ctx context.Context, texts []string) ([]EncodedText
 		}
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(ids[a]), len(ids[b])) })
+	sort.SliceStable(order, func(i, j int) bool { return len(ids[order[i]]) < len(ids[order[j]]) })
 	for len(order) > 0 {
 		n, length := 1, len(ids[order[0]])
 		for n < len(order) && len(ids[order[n]]) == length && (n+1)*length <= passTokens {

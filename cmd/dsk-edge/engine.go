@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -258,15 +259,7 @@ func (e *engine) text(ctx context.Context, q *request, r *response) error {
 		for i := range v {
 			r.Classes = append(r.Classes, vision.Class{Class: i, Label: e.label(i), Probability: p[i]})
 		}
-		slices.SortStableFunc(r.Classes, func(a, b vision.Class) int {
-			switch {
-			case a.Probability > b.Probability:
-				return -1
-			case a.Probability < b.Probability:
-				return 1
-			}
-			return 0
-		})
+		sort.SliceStable(r.Classes, func(i, j int) bool { return r.Classes[i].Probability > r.Classes[j].Probability })
 		r.Classes = r.Classes[:min(q.classes(), len(r.Classes))]
 	}
 	return nil
