@@ -4,12 +4,23 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// PackWeights gives the Panel16 layout to the weights of dsk.Linear and of dsk.Conv with one group.
+// ProductWeight reports whether input i of n is the weights of one of our products.
+func ProductWeight(n *Node, i int) bool {
+	switch {
+	case n.Is(DomainDsk, "Linear"), n.Is(DomainDsk, "Conv"):
+		return i == 1
+	case n.Is(DomainDsk, "Experts"):
+		return i >= ExpertWeights
+	}
+	return false
+}
+
+// PackWeights gives the Panel16 layout to the weights of dsk.Linear, dsk.Experts and of dsk.Conv with one group.
 // A Gather along axis 0 reads such a table too; for any other user a second, row-major copy
 // stays. The bytes are made when they are asked for.
 func PackWeights(g *Graph) error {
 	type uses struct {
-		product []*Node // read it as input 1 of a product
+		product []*Node // read it as the weights of a product
 		other   bool
 	}
 	found := map[string]*uses{}
@@ -23,7 +34,7 @@ func PackWeights(g *Graph) error {
 		for i, in := range n.Inputs {
 			switch {
 			case in == "":
-			case i == 1 && (n.Is(DomainDsk, "Linear") || n.Is(DomainDsk, "Conv") && n.Int("group", 1) == 1):
+			case ProductWeight(n, i) && (n.Op != "Conv" || n.Int("group", 1) == 1):
 				at(in).product = append(at(in).product, n)
 			case i == 0 && n.Is("", "Gather") && n.Int("axis", 0) == 0:
 			default:
@@ -64,7 +75,11 @@ func PackWeights(g *Graph) error {
 			g.Types[packed] = TypeOf(p)
 		}
 		for _, n := range u.product {
-			n.Inputs[1] = packed
+			for i, in := range n.Inputs {
+				if in == name && ProductWeight(n, i) {
+					n.Inputs[i] = packed
+				}
+			}
 		}
 	}
 	return nil

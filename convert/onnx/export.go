@@ -108,7 +108,7 @@ func newExporter(m *model.Model, o ExportOptions) (*exporter, error) {
 			e.taken[out] = true
 		}
 		for i, in := range n.Inputs {
-			if n.Domain != model.DomainDsk || i != 1 {
+			if !model.ProductWeight(n, i) {
 				e.plain[in] = true
 			}
 		}

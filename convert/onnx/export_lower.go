@@ -15,6 +15,12 @@ func (e *exporter) lower(n *model.Node) ([]*model.Node, error) {
 		return e.linear(n)
 	case n.Is(model.DomainDsk, "Conv"):
 		return e.conv(n)
+	case n.Is(model.DomainDsk, "Dispatch"):
+		return e.dispatch(n)
+	case n.Is(model.DomainDsk, "Experts"):
+		return e.experts(n)
+	case n.Is(model.DomainDsk, "Combine"):
+		return e.combine(n)
 	case n.Domain == model.DomainDsk:
 		e.gap(n, "only images whose axes are known are turned back")
 		return nil, nil
@@ -173,6 +179,13 @@ func (s *steps) step(op string, attrs model.Attrs, inputs ...string) {
 	n := &model.Node{Op: op, Name: s.base + "." + op, Inputs: inputs, Outputs: []string{s.value}, Attrs: attrs}
 	s.e.need(opsetOf(n, s.e.typeOf))
 	s.nodes = append(s.nodes, n)
+}
+
+// stepAs is step with the name of the value.
+func (s *steps) stepAs(name, op string, attrs model.Attrs, inputs ...string) {
+	s.step(op, attrs, inputs...)
+	s.value = name
+	s.nodes[len(s.nodes)-1].Outputs[0] = name
 }
 
 // finish adds n's activation; the last node yields its output.

@@ -260,10 +260,18 @@ func (e *exporter) scalar(v float32, dt tensor.DType) string {
 
 // ints returns an initializer of I64 numbers.
 func (e *exporter) ints(v ...int64) string {
-	key := fmt.Sprint("ints ", v)
+	return e.integers(fmt.Sprint("ints ", v), v, len(v))
+}
+
+// integer returns an initializer of one I64 without axes.
+func (e *exporter) integer(v int64) string {
+	return e.integers(fmt.Sprint("integer ", v), []int64{v})
+}
+
+func (e *exporter) integers(key string, v []int64, shape ...int) string {
 	if e.weights[key] == "" {
 		e.weights[key] = e.name(fmt.Sprintf("ints.%d", v[0]))
-		e.add(e.weights[key], tensor.FromSlice(slices.Clone(v), len(v)))
+		e.add(e.weights[key], tensor.FromSlice(slices.Clone(v), append([]int{}, shape...)...))
 	}
 	return e.weights[key]
 }

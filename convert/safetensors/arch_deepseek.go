@@ -125,7 +125,7 @@ func (g groups) limit(b *builder, out, scores string, count int) string {
 
 // deepSeekMLP has the first layers dense, and in the others experts beside shared ones that always count. route returns
 // weights and places of the chosen experts for their products with the router.
-func (d *decoder) deepSeekMLP(b *builder, inner int, act string, e experts, route func(out, x, prefix string) (scores, weights, indices string)) {
+func (d *decoder) deepSeekMLP(b *builder, inner int, act string, e experts, route func(out, x, prefix string) (weights, indices string)) {
 	c := b.config
 	e.act, e.inner = act, c.countOr("moe_intermediate_size", 1407)
 	dense, scale := int(c.number("first_k_dense_replace", 0)), c.positive("routed_scaling_factor", 1)
@@ -139,9 +139,9 @@ func (d *decoder) deepSeekMLP(b *builder, inner int, act string, e experts, rout
 		if i < dense {
 			return b.gatedMLP(out, x, p, d.width, inner, bias, act)
 		}
-		scores, weights, indices := route(out, x, p+".gate")
+		weights, indices := route(out, x, p+".gate")
 		weights = b.scaled(out+".weights_scaled", weights, scale)
-		y := b.mixture(out, scores, indices, weights, e.count, b.gatedExperts(x, p+".experts", d.width, e, "gate_proj", "up_proj", "down_proj"))
+		y := b.mixture(out, x, indices, weights, e, b.gatedExperts(p+".experts", d.width, "gate_proj", "up_proj", "down_proj"))
 		if shared == 0 {
 			return y
 		}
@@ -162,10 +162,10 @@ func buildDeepSeekV2(b *builder) int {
 	default:
 		c.unsupported("topk_method "+method, "known are greedy and group_limited_greedy")
 	}
-	d.deepSeekMLP(b, inner, act, e, func(out, x, gate string) (scores, weights, indices string) {
-		scores = b.softmax(out+".scores", b.linear(out+".router", x, gate, e.count, d.width, false, model.ActNone))
+	d.deepSeekMLP(b, inner, act, e, func(out, x, gate string) (weights, indices string) {
+		scores := b.softmax(out+".scores", b.linear(out+".router", x, gate, e.count, d.width, false, model.ActNone))
 		weights, indices = b.topK(out+".top", g.limit(b, out, scores, e.count), e.chosen)
-		return scores, weights, indices
+		return weights, indices
 	})
 	return d.build(b)
 }
@@ -178,15 +178,15 @@ func buildDeepSeekV3(b *builder) int {
 	e := readExperts(c, "n_routed_experts", 256, 8)
 	g := readGroups(c, e, 2)
 	normalize := c.flag("norm_topk_prob", true)
-	d.deepSeekMLP(b, inner, act, e, func(out, x, gate string) (scores, weights, indices string) {
-		scores = b.linear(out+".scores", x, gate, e.count, d.width, false, model.ActSigmoid)
+	d.deepSeekMLP(b, inner, act, e, func(out, x, gate string) (weights, indices string) {
+		scores := b.linear(out+".scores", x, gate, e.count, d.width, false, model.ActSigmoid)
 		choice := b.onnx("Add", out+".choice", nil, scores, b.vector(gate+".e_score_correction_bias", e.count))
 		_, indices = b.topK(out+".top", g.limit(b, out, choice, e.count), e.chosen)
 		weights = b.onnx("GatherElements", out+".top_scores", model.Attrs{"axis": model.IntAttr(-1)}, scores, indices)
 		if normalize {
 			weights = b.normalized(out+".normalized", weights, 1e-20)
 		}
-		return scores, weights, indices
+		return weights, indices
 	})
 	return d.build(b)
 }

@@ -31,7 +31,7 @@ func buildMixtral(b *builder) int {
 	e.inner, e.act = inner, act
 	d.mlp = func(out, x, prefix string, _ int) string {
 		p := prefix + "block_sparse_moe."
-		return b.routed(out, x, p+"gate", d.width, e, true, b.gatedExperts(x, p+"experts", d.width, e, "w1", "w3", "w2"))
+		return b.softRouted(out, x, p+"gate", d.width, e, true, b.gatedExperts(p+"experts", d.width, "w1", "w3", "w2"))
 	}
 	return d.build(b)
 }
@@ -60,7 +60,7 @@ func buildQwen2MoE(b *builder) int {
 		if !sparse(i) {
 			return b.gatedMLP(out, x, p, d.width, inner, false, act)
 		}
-		y := b.routed(out, x, p+".gate", d.width, e, normalize, b.gatedExperts(x, p+".experts", d.width, e, "gate_proj", "up_proj", "down_proj"))
+		y := b.softRouted(out, x, p+".gate", d.width, e, normalize, b.gatedExperts(p+".experts", d.width, "gate_proj", "up_proj", "down_proj"))
 		s := b.gatedMLP(out+".shared", x, p+".shared_expert", d.width, shared, false, act)
 		gate := b.linear(out+".shared_gate", x, p+".shared_expert_gate", 1, d.width, false, model.ActSigmoid)
 		return b.onnx("Add", out+".sum", nil, y, b.onnx("Mul", out+".shared_weighted", nil, s, gate))
@@ -86,7 +86,7 @@ func buildQwen3MoE(b *builder) int {
 		if !sparse(i) {
 			return b.gatedMLP(out, x, p, d.width, inner, false, act)
 		}
-		return b.routed(out, x, p+".gate", d.width, e, normalize, b.gatedExperts(x, p+".experts", d.width, e, "gate_proj", "up_proj", "down_proj"))
+		return b.softRouted(out, x, p+".gate", d.width, e, normalize, b.gatedExperts(p+".experts", d.width, "gate_proj", "up_proj", "down_proj"))
 	}
 	return d.build(b)
 }
@@ -104,7 +104,7 @@ func buildOlmoe(b *builder) int {
 	normalize := c.flag("norm_topk_prob", false)
 	d.mlp = func(out, x, prefix string, _ int) string {
 		p := prefix + "mlp"
-		return b.routed(out, x, p+".gate", d.width, e, normalize, b.gatedExperts(x, p+".experts", d.width, e, "gate_proj", "up_proj", "down_proj"))
+		return b.softRouted(out, x, p+".gate", d.width, e, normalize, b.gatedExperts(p+".experts", d.width, "gate_proj", "up_proj", "down_proj"))
 	}
 	return d.build(b)
 }
@@ -116,10 +116,12 @@ func buildGraniteMoE(b *builder) int {
 	e := readExperts(b.config, "num_local_experts", 8, 2)
 	d.mlp = func(out, x, prefix string, _ int) string {
 		p := prefix + "block_sparse_moe."
-		return b.routed(out, x, p+"router.layer", d.width, e, true, func(out string, i int) string {
+		return b.softRouted(out, x, p+"router.layer", d.width, e, true, func(out, x string, r *routed) string {
 			part := func(name, of string, v view, x, act string) string {
 				of = p + of + ".weight"
-				return b.product(out+"."+name, act, x, b.matrixView(fmt.Sprintf("%s.%d.%s", of, i, name), of, v.slab(e.count, i)))
+				return r.product(out+"."+name, act, x, "", func(i int) string {
+					return b.matrixView(fmt.Sprintf("%s.%d.%s", of, i, name), of, v.slab(e.count, i))
+				})
 			}
 			gate := part("gate", "input_linear", rowsOf(2*inner, inner, d.width, from(0)), x, act)
 			up := part("up", "input_linear", rowsOf(2*inner, inner, d.width, from(inner)), x, model.ActNone)
@@ -151,13 +153,13 @@ func buildGPTOSS(b *builder) int {
 		p := prefix + "mlp."
 		scores := b.linear(out+".router", x, p+"router", e.count, d.width, true, model.ActNone)
 		top, indices := b.topK(out+".top", scores, e.chosen)
-		return b.mixture(out, scores, indices, b.softmax(out+".softmax", top), e.count, func(out string, i int) string {
+		return b.mixture(out, x, indices, b.softmax(out+".softmax", top), e, func(out, x string, r *routed) string {
 			part := func(name, of string, total, n, k int, at func(int) int, x string) string {
 				of = p + "experts." + of
-				w := b.matrixView(fmt.Sprintf("%s.%d.%s", of, i, name), of, columnsOf(total, n, k, at).slab(e.count, i))
-				bias := b.vectorView(fmt.Sprintf("%s_bias.%d.%s", of, i, name), of+"_bias", []int{e.count, total}, n,
-					func(r int) int { return i*total + at(r) }, 0)
-				return b.product(out+"."+name, model.ActNone, x, w, bias)
+				bias := b.tableView(of+"_bias."+name, of+"_bias", e.count, total, n, at)
+				return r.product(out+"."+name, model.ActNone, x, bias, func(i int) string {
+					return b.matrixView(fmt.Sprintf("%s.%d.%s", of, i, name), of, columnsOf(total, n, k, at).slab(e.count, i))
+				})
 			}
 			gate := part("gate", "gate_up_proj", 2*inner, inner, d.width, func(r int) int { return 2 * r }, x)
 			up := part("up", "gate_up_proj", 2*inner, inner, d.width, func(r int) int { return 2*r + 1 }, x)

@@ -58,45 +58,50 @@ func (b *builder) scatter(out, like, indices, values string) string {
 	return b.onnx("ScatterElements", out, model.Attrs{"axis": model.IntAttr(-1)}, b.filled(out+".zeros", like, 0), indices, values)
 }
 
-// mixture is sum_e weight[e] expert_e(x) with the weights [batch, seq, chosen] of the experts that indices name, and 0 for the others;
-// scores has an element for each expert. Every expert is computed for every token: operators with shapes that do not
-// depend on data cannot leave the others out.
-func (b *builder) mixture(out, scores, indices, weights string, count int, expert func(out string, e int) string) string {
-	all := b.scatter(out+".weights", scores, indices, weights)
-	split := &model.Node{Op: "Split", Name: out + ".split", Inputs: []string{all},
-		Attrs: model.Attrs{"axis": model.IntAttr(-1), "num_outputs": model.IntAttr(int64(count))}}
-	for e := range count {
-		split.Outputs = append(split.Outputs, fmt.Sprintf("%s.weight.%d", out, e))
-	}
-	b.graph.Nodes = append(b.graph.Nodes, split)
-	sum := ""
-	for e := range count {
-		name := fmt.Sprintf("%s.experts.%d", out, e)
-		y := b.onnx("Mul", name+".weighted", nil, expert(name, e), split.Outputs[e])
-		if sum == "" {
-			sum = y
-		} else {
-			sum = b.onnx("Add", name+".sum", nil, sum, y)
-		}
-	}
-	return sum
+// routed are the rows of tokens in the order of the experts that they were given to.
+type routed struct {
+	b    *builder
+	ends string // the rows up to each expert's last
+	experts
 }
 
-// routed is a mixture whose router is a softmax over the products with prefix's router: the chosen scores as they
+// product is act(x W^T + bias) of rows with the weights of their experts, and with their rows of the bias, "" for none.
+func (r *routed) product(out, act, x, bias string, weight func(e int) string) string {
+	in := []string{x, r.ends, bias}
+	for e := range r.count {
+		in = append(in, weight(e))
+	}
+	return r.b.activated("Experts", out, act, in...)
+}
+
+// mixture is sum_j weights[j] expert[indices[j]](x) over the experts [batch, seq, chosen] of each token; apply takes the rows of x in the order of
+// their experts through those.
+func (b *builder) mixture(out, x, indices, weights string, e experts, apply func(out, x string, r *routed) string) string {
+	rows, ends, slots := out+".rows", out+".ends", out+".slots"
+	b.graph.Nodes = append(b.graph.Nodes, &model.Node{Domain: model.DomainDsk, Op: "Dispatch", Name: rows, Inputs: []string{x, indices},
+		Outputs: []string{rows, ends, slots}, Attrs: model.Attrs{"num_experts": model.IntAttr(int64(e.count))}})
+	y := apply(out+".experts", rows, &routed{b, ends, e})
+	return b.node(model.DomainDsk, "Combine", out, nil, y, slots, weights)
+}
+
+// softRouted is a mixture whose router is a softmax over the products with the router: the chosen scores as they
 // are or, if normalize is set, divided by their sum.
-func (b *builder) routed(out, x, router string, width int, e experts, normalize bool, expert func(out string, e int) string) string {
+func (b *builder) softRouted(out, x, router string, width int, e experts, normalize bool, apply func(out, x string, r *routed) string) string {
 	scores := b.softmax(out+".scores", b.linear(out+".router", x, router, e.count, width, false, model.ActNone))
 	weights, indices := b.topK(out+".top", scores, e.chosen)
 	if normalize {
 		weights = b.normalized(out+".normalized", weights, 0)
 	}
-	return b.mixture(out, scores, indices, weights, e.count, expert)
+	return b.mixture(out, x, indices, weights, e, apply)
 }
 
-// gatedExperts are experts with the checkpoint's names prefix.<e>.{gate,up,down}.
-func (b *builder) gatedExperts(x, prefix string, width int, e experts, gate, up, down string) func(out string, i int) string {
-	return func(out string, i int) string {
-		p := fmt.Sprintf("%s.%d.", prefix, i)
-		return b.gatedNamed(out, x, p+gate, p+up, p+down, width, e.inner, false, e.act)
+// gatedExperts are gated MLPs with the checkpoint's names prefix.<e>.{gate,up,down}.
+func (b *builder) gatedExperts(prefix string, width int, gate, up, down string) func(out, x string, r *routed) string {
+	return func(out, x string, r *routed) string {
+		part := func(name, of, act, x string, n, k int) string {
+			return r.product(out+"."+name, act, x, "", func(e int) string { return b.matrix(fmt.Sprintf("%s.%d.%s.weight", prefix, e, of), n, k) })
+		}
+		product := b.onnx("Mul", out+".product", nil, part("gate", gate, r.act, x, r.inner, width), part("up", up, model.ActNone, x, r.inner, width))
+		return part("down", down, model.ActNone, product, width, r.inner)
 	}
 }

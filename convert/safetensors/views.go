@@ -118,6 +118,15 @@ func (b *builder) vectorView(name, of string, shape []int, n int, at func(i int)
 	return name
 }
 
+// tableView adds rows of n elements of the checkpoint's tensor [rows, total] as the initializer name, F32: element i of a row is its element at(i).
+func (b *builder) tableView(name, of string, rows, total, n int, at func(i int) int) string {
+	b.vectorView(name, of, []int{rows, total}, rows*n, func(i int) int { return i/n*total + at(i%n) }, 0)
+	if t := b.graph.Init[name]; t != nil {
+		t.Shape = []int{rows, n}
+	}
+	return name
+}
+
 // linearView is linear with a view of prefix.weight and elements at(0) to at(n-1) of prefix.bias; part tells the
 // views of one weight apart.
 func (b *builder) linearView(out, x, prefix, part string, v view, bias bool, at func(i int) int, act string) string {
@@ -134,20 +143,25 @@ func (b *builder) linearView(out, x, prefix, part string, v view, bias bool, at 
 
 // product is act(x W^T + bias) of operands that are in the graph already.
 func (b *builder) product(out, act string, in ...string) string {
+	return b.activated("Linear", out, act, in...)
+}
+
+// activated adds an operator of ours that ends with an activation, and nodes for activations that it does not have.
+func (b *builder) activated(op, out, act string, in ...string) string {
 	attrs := model.Attrs{}
 	switch act {
 	case model.ActNone:
 	case actRelu2:
 		attrs["activation"] = model.StringAttr(model.ActRelu)
-		y := b.node(model.DomainDsk, "Linear", out+".relu", attrs, in...)
+		y := b.node(model.DomainDsk, op, out+".relu", attrs, in...)
 		return b.onnx("Mul", out, nil, y, y)
 	case actQuickGelu:
-		y := b.node(model.DomainDsk, "Linear", out+".linear", nil, in...)
+		y := b.node(model.DomainDsk, op, out+".linear", nil, in...)
 		return b.onnx("Swish", out, model.Attrs{"alpha": model.FloatAttr(quickGeluAlpha)}, y)
 	default:
 		attrs["activation"] = model.StringAttr(act)
 	}
-	return b.node(model.DomainDsk, "Linear", out, attrs, in...)
+	return b.node(model.DomainDsk, op, out, attrs, in...)
 }
 
 // panelsOf is panels for a view of the tensor.
