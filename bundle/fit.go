@@ -12,8 +12,8 @@ import (
 // seen on small models.
 const RunnerMemory = 16 << 20
 
-// efficiency is the part of a platform's limits that the kernels are taken to reach in predictions.
-const efficiency = 0.4
+// Efficiency is the part of a platform's limits that the kernels are taken to reach in predictions.
+const Efficiency = 0.4
 
 // Fit is what a model needs beside what a platform has, in bytes, and how fast it should run there.
 type Fit struct {
@@ -62,7 +62,7 @@ func (f *Fit) Predict(m *model.Model, p *Platform) {
 	if f.MACs == 0 || peak == 0 || p.Bandwidth == 0 {
 		return
 	}
-	compute := float64(f.MACs) / (peak * efficiency)
+	compute := float64(f.MACs) / (peak * Efficiency)
 	read := 0.0
 	if cache := p.L2 + p.L3; f.Weights > cache {
 		read = float64(f.Weights) / (p.Bandwidth * 1e9)

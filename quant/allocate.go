@@ -40,7 +40,10 @@ func (q *quantizer) chooseWidths(ctx context.Context) error {
 	if err := q.measureSensitivity(ctx); err != nil {
 		return err
 	}
-	if q.o.MaxKL > 0 && q.budget() == 0 {
+	switch {
+	case q.o.MaxLatency > 0:
+		return q.fitLatency(ctx)
+	case (q.o.MaxKL > 0 || q.o.MinAgreement > 0 && q.probe != nil) && q.budget() == 0:
 		return q.smallestWithin(ctx)
 	}
 	if err := q.fitBudget(); err != nil {
@@ -158,11 +161,7 @@ func (q *quantizer) budget() int64 {
 func (q *quantizer) fitBudget() error {
 	want := q.budget()
 	if want == 0 {
-		var weights int64
-		for _, c := range q.candidates {
-			weights += int64(c.n) * int64(c.k)
-		}
-		allocate(q.candidates, int64(float64(weights)*defaultBPW/8))
+		allocate(q.candidates, q.defaultRoom())
 		return nil
 	}
 	allocate(q.candidates, 0)
@@ -188,6 +187,15 @@ func (q *quantizer) fitBudget() error {
 	}
 }
 
+// defaultRoom is what the weights may take where no target is given.
+func (q *quantizer) defaultRoom() int64 {
+	var weights int64
+	for _, c := range q.candidates {
+		weights += int64(c.n) * int64(c.k)
+	}
+	return int64(float64(weights) * defaultBPW / 8)
+}
+
 // size returns the bytes of the file with the present choice, its history included.
 func (q *quantizer) size() (int64, error) {
 	out := q.encode()
@@ -205,7 +213,7 @@ func (q *quantizer) weightBytes() int64 {
 }
 
 // smallestWithin finds the smallest choice whose divergence on the calibration data stays within
-// MaxKL, by bisection over the budget.
+// MaxKL, and whose agreement within MinAgreement, by bisection over the budget.
 func (q *quantizer) smallestWithin(ctx context.Context) error {
 	if q.probe == nil {
 		return &fault.Usage{What: "--max-kl without a size target needs --calib to search on"}
@@ -220,11 +228,11 @@ func (q *quantizer) smallestWithin(ctx context.Context) error {
 		q.o.progress("search", i, steps)
 		mid := lo + (hi-lo)/2
 		allocate(q.candidates, mid)
-		d, err := q.divergence(ctx, q.encode())
+		d, err := q.compare(ctx, q.encode())
 		if err != nil {
 			return err
 		}
-		if d <= q.o.MaxKL {
+		if (q.o.MaxKL == 0 || d.Loss() <= q.o.MaxKL) && d.Top1Agreement >= q.o.MinAgreement {
 			hi = mid
 		} else {
 			lo = mid

@@ -43,6 +43,8 @@ type Options struct {
 	// weights run in float: slower, without the activations' rounding).
 	ActBits      int
 	TargetDevice string        // recorded in the history
+	Device       *Device       // how fast it is: the report answers how long a run takes there; nil = not known
+	MaxLatency   float64       // milliseconds a run, or a token, takes on Device at most, as predicted; 0 = no limit
 	Calib        *dataset.Data // activations for importance and sensitivity; nil = data-free
 	Eval         *dataset.Data // measures the result; never used to choose anything
 	EvalOptions  eval.Options
@@ -66,6 +68,7 @@ type Report struct {
 	AgreementInterval *eval.Interval `json:"top1_agreement_interval_95,omitempty"`
 	Metrics           *eval.Report   `json:"evaluation,omitempty"` // of the quantized model
 	Reference         *eval.Report   `json:"reference,omitempty"`  // of the input model
+	Latency           *Latency       `json:"latency,omitempty"`
 	Tensors           []TensorReport `json:"tensors"`
 	Measurements      int            `json:"measurements"` // models run to measure sensitivity
 }
@@ -137,6 +140,14 @@ func (o *Options) Check() error {
 	case (o.MaxKL > 0 || o.MinAgreement > 0) && o.Eval == nil:
 		return &fault.Usage{What: "--max-kl and --min-agreement are measured on --eval data, which is missing"}
 	}
+	switch {
+	case !(o.MaxLatency >= 0):
+		return &fault.Usage{What: "--max-latency must be positive"}
+	case o.MaxLatency > 0 && o.Device == nil:
+		return &fault.Usage{What: "--max-latency needs a device: give MS@DEVICE"}
+	case o.MaxLatency > 0 && o.Strategy == Uniform:
+		return &fault.Usage{What: "--max-latency chooses the widths: leave --weight-bits at auto"}
+	}
 	if o.Strategy != Uniform && o.Strategy != Adaptive {
 		return &fault.Usage{What: fmt.Sprintf("unknown strategy %q; the strategies are adaptive and uniform", o.Strategy)}
 	}
@@ -165,6 +176,7 @@ func (o *Options) history() map[string]string {
 	float("target_ratio", o.TargetRatio)
 	float("target_bpw", o.TargetBPW)
 	float("max_kl", o.MaxKL)
+	float("max_latency_ms", o.MaxLatency)
 	if o.Calib != nil {
 		h["calibration"] = o.Calib.Name()
 	}
@@ -219,6 +231,11 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 		return nil, err
 	}
 	var err error
+	if q.o.Device != nil {
+		if r.Latency, err = q.latency(); err != nil {
+			return nil, err
+		}
+	}
 	if r.Bytes, err = dskfile.Size(out); err != nil {
 		return nil, err
 	}

@@ -77,8 +77,7 @@ func (q *quantizer) sensitivity(ctx context.Context, c *candidate) (float64, err
 
 // divergence measures a model against the input model on the calibration data.
 func (q *quantizer) divergence(ctx context.Context, m *model.Model) (float64, error) {
-	q.measured++
-	d, err := q.probe.Compare(ctx, m)
+	d, err := q.compare(ctx, m)
 	if err != nil {
 		return 0, err
 	}

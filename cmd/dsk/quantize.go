@@ -23,6 +23,7 @@ type quantizeOptions struct {
 	targetRatio, targetBPW         float64
 	maxKL, minAgreement            float64
 	calib, eval, report            string
+	maxLatency                     string
 	plan, force                    bool
 	data                           dataFlags
 	ctx, scoreFrom                 int
@@ -43,7 +44,8 @@ Without --calib the quantization is data-free, and the report says so. Figures o
 quality are measured on --eval data only, which is never used to choose anything.
 
 EXIT STATUS
-  3 if the target or a gate (--max-kl, --min-agreement) cannot be met; no file is left then.`,
+  3 if the target or a gate (--max-kl, --min-agreement, --max-latency) cannot be met; the best found is
+  said, and no file is left then.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runQuantize(cmd.Context(), args[0], &o) },
 	}
@@ -52,7 +54,8 @@ EXIT STATUS
 	f.StringVar(&o.bits, "weight-bits", "auto", "auto, 2, 3, 4 or 8")
 	f.IntVar(&o.actBits, "act-bits", 8, "bits of activations in quantized products: 8 or 32")
 	f.StringVar(&o.strategy, "strategy", "", "adaptive or uniform (default: uniform if --weight-bits is given)")
-	f.StringVar(&o.device, "target-device", "", "device that the model is meant for; recorded in the file")
+	f.StringVar(&o.device, "target-device", "", "device that the model is meant for: a platform, or a table that dsk bench kernels --json made there; the report says how long a run takes")
+	f.StringVar(&o.maxLatency, "max-latency", "", "MS@DEVICE: longest predicted run, or token of a language model, there")
 	f.StringVar(&o.targetSize, "target-size", "", "largest file: 3.2MB, 800KB, 3MiB or bytes")
 	f.Float64Var(&o.targetRatio, "target-ratio", 0, "4 x parameters / bytes of the file")
 	f.Float64Var(&o.targetBPW, "target-bpw", 0, "bits per weight, the whole file counted")
@@ -128,7 +131,7 @@ func (a *app) writeQuantized(ctx context.Context, out *model.Model, o *quantizeO
 // settings turns flags into the verb's options.
 func (o *quantizeOptions) settings(a *app) (quant.Options, error) {
 	q := quant.Options{Strategy: quant.Strategy(o.strategy), ActBits: o.actBits, TargetRatio: o.targetRatio, TargetBPW: o.targetBPW,
-		MaxKL: o.maxKL, MinAgreement: o.minAgreement, Threads: a.threads, Version: version, TargetDevice: o.device}
+		MaxKL: o.maxKL, MinAgreement: o.minAgreement, Threads: a.threads, Version: version}
 	if o.bits != "auto" {
 		n, err := strconv.Atoi(o.bits)
 		if err != nil {
@@ -142,7 +145,10 @@ func (o *quantizeOptions) settings(a *app) (quant.Options, error) {
 			q.Strategy = quant.Uniform
 		}
 	}
-	var err error
+	err := o.setDevice(&q)
+	if err != nil {
+		return q, err
+	}
 	if o.targetSize != "" {
 		if q.TargetBytes, err = parseSize(o.targetSize); err != nil {
 			return q, err
@@ -194,6 +200,9 @@ func (a *app) printQuantized(m *model.Model, r *quant.Report) {
 		fmt.Fprintf(w, "%s\t%v\t%d\t%d\t%s\t%s\t%s\n", t.Name, t.Shape, t.Bits, t.Bytes, decibels(t.SQNR), decibels(t.Weighted), t.Why)
 	}
 	w.Flush()
+	if r.Latency != nil {
+		a.print("%s", r.Latency.Answer)
+	}
 	if r.Metrics == nil {
 		a.print("quality: not measured; give --eval DATA")
 		return
