@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	_ "image/gif" // a decoder registers itself
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/dsk-toolkit/dsk/dataset/picture"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/tensor"
+	_ "golang.org/x/image/bmp" // a decoder registers itself
 )
 
 // Kind is the form of some data.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/bundle"
@@ -66,15 +68,36 @@ func (a *app) selftestIn(ctx context.Context, dir string) error {
 	if a.trust != "" {
 		args = append(args, "--trust", a.trust, "--policy", a.policy)
 	}
-	runner, err = filepath.Abs(runner)
+	out, err := runProgram(ctx, runner, args)
 	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, runner, args...)
-	cmd.Env = append(os.Environ(), "DSK_TRUST=")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return &fault.Gate{What: fmt.Sprintf("selftest of the version in %s: %v: %s", dir, err, strings.TrimSpace(string(out)))}
+		return &fault.Gate{What: fmt.Sprintf("selftest of the version in %s: %v: %s", dir, err, strings.TrimSpace(out))}
 	}
 	return nil
+}
+
+// runProgram runs a program with arguments, kills it when ctx ends, and returns what it wrote. It trusts no key of the environment: the
+// arguments say which. Package os/exec would make the runner larger.
+func runProgram(ctx context.Context, path string, args []string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "DSK_TRUST=") })
+	p, err := os.StartProcess(path, append([]string{path}, args...), &os.ProcAttr{Files: []*os.File{nil, w, w}, Env: env})
+	if err := errors.Join(err, w.Close()); err != nil {
+		return "", err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = p.Kill() }) // an error means that it has ended
+	defer stop()
+	out, readErr := io.ReadAll(r)
+	state, err := p.Wait()
+	if err == nil && !state.Success() {
+		err = errors.New(state.String())
+	}
+	return string(out), errors.Join(err, readErr)
 }

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/gif" // decoders register themselves
-	_ "image/jpeg"
+	_ "image/jpeg" // decoders register themselves
 	_ "image/png"
 	"os"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/tensor"
-	_ "golang.org/x/image/bmp" // a decoder registers itself
 )
 
 // decodedBytes is what a decoded pixel takes at most: 8 in package image, 3 as RGB.
@@ -28,7 +26,7 @@ type RGB struct {
 	Pix  []byte // (H, W, 3)
 }
 
-// ReadImage decodes a PNG, JPEG, GIF or BMP file.
+// ReadImage decodes a PNG or JPEG file, or one of another form whose decoder the program registers with package image.
 func ReadImage(path string) (*RGB, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -37,7 +35,7 @@ func ReadImage(path string) (*RGB, error) {
 	defer f.Close()
 	bad := func(why string) error {
 		return &fault.Format{File: path, Offset: -1, Where: "image", Why: why,
-			Next: "give a PNG, JPEG, GIF or BMP file that is whole"}
+			Next: "give a PNG or JPEG file that is whole (dsk reads GIF and BMP, too; the runner of a bundle does not)"}
 	}
 	cfg, _, err := image.DecodeConfig(bufio.NewReader(f))
 	if err != nil {
