@@ -2,9 +2,9 @@ package model
 
 import "slices"
 
-// dataInputs counts the inputs of an operator that yields elements of these, in another order: 0 if it does anything else. Of
+// DataInputs counts the inputs of an operator that yields elements of these, in another order: 0 if it does anything else. Of
 // a maximum it is true too, as levels rise with what they stand for.
-func dataInputs(n *Node) int {
+func DataInputs(n *Node) int {
 	switch {
 	case n.Is(DomainDsk, "MaxPool"), n.Is("", "MaxPool") && len(n.Outputs) == 1:
 		return 1
@@ -33,7 +33,7 @@ func dataInputs(n *Node) int {
 func (r *rewriter) quantizedMoves() (int, error) {
 	count := 0
 	err := r.live(func(n *Node) error {
-		data := dataInputs(n)
+		data := DataInputs(n)
 		if data == 0 {
 			return nil
 		}
