@@ -107,8 +107,12 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 		return nil, nil, err
 	}
 	out := q.encode()
+	if err := q.makeStatic(ctx, out); err != nil {
+		return nil, nil, err
+	}
 	out.Meta.Steps = append(out.Meta.Steps, model.Step{Verb: "quantize", Version: o.Version, Options: o.history()})
 	r, err := q.report(ctx, out)
+	q.noteStatic(r, out)
 	return out, r, err
 }
 
@@ -202,8 +206,9 @@ type quantizer struct {
 	candidates []*candidate
 	probe      *eval.Probe // on the calibration data; nil if data-free
 	measured   int
-	halves     *[]string // names of the constants that narrow stores in 16 bits
-	kept       int64     // bytes of blocks in the candidates
+	halves     *[]string         // names of the constants that narrow stores in 16 bits
+	kept       int64             // bytes of blocks in the candidates
+	integer    map[string]string // weights of convolutions that static activations concern: how they compute
 }
 
 // report measures the result and holds it against the gates. The report is complete
