@@ -54,6 +54,7 @@ func (c *candidate) use(ms []*moment, shared map[product]*kernels.Feedback) {
 	diag := make([]float64, c.k)
 	full := true
 	for _, m := range ms {
+		c.shown += m.rows
 		full = full && m.sum != nil
 		for i, v := range m.diag {
 			diag[i] += v

@@ -24,6 +24,7 @@ type candidate struct {
 	blocks   map[int][]byte // by width: made before, kept while there is room
 	options  []option       // widths by falling bytes; measured for the adaptive strategy
 	sens     float64        // loss caused by a relative error of 1
+	shown    int64          // rows of its inputs in the calibration
 	choice   option
 	why      string
 	pending  bool // stays wide while the products before it are quantized in sequence
@@ -89,10 +90,8 @@ func (q *quantizer) findCandidates() {
 // takesBlocks reports whether operand i of n may be a quantized matrix.
 func takesBlocks(n *model.Node, i int) bool {
 	switch {
-	case n.Is(model.DomainDsk, "Linear"):
-		return i == 1
-	case n.Is(model.DomainDsk, "Conv"):
-		return i == 1 && n.Int("group", 1) == 1
+	case model.ProductWeight(n, i):
+		return n.Op != "Conv" || n.Int("group", 1) == 1
 	case n.Is("", "Gather"):
 		return i == 0 && n.Int("axis", 0) == 0
 	}

@@ -3,6 +3,7 @@ package quant
 import (
 	"fmt"
 	goruntime "runtime"
+	"slices"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/kernels"
@@ -38,7 +39,7 @@ func (q *quantizer) encode() *model.Model {
 // keepActivations marks the products of quantized weights to run on float activations.
 func keepActivations(g *model.Graph, quantized map[string]bool) {
 	for _, n := range g.Nodes {
-		if n.Domain == model.DomainDsk && quantized[n.In(1)] {
+		if n.Domain == model.DomainDsk && slices.ContainsFunc(n.Inputs, func(name string) bool { return quantized[name] }) {
 			n.Attrs["act_bits"] = model.IntAttr(32)
 		}
 		for _, sub := range n.Subgraphs() {

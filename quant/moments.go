@@ -4,6 +4,7 @@ import (
 	"fmt"
 	goruntime "runtime"
 
+	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -45,11 +46,12 @@ type moment struct {
 	rows   int64
 	sum    []float32 // k x k, or nil if the limit was reached
 	reader string    // output of the node that adds to it: the first that reads the value this way
+	expert int       // whose rows they are, where the reader is a mixture of experts
 }
 
 // moments are those of all values that the candidates' products read.
 type moments struct {
-	byReader map[string]*moment
+	byReader map[string][]*moment
 	of       map[string][]*moment // by candidate
 	pool     *kernels.Pool
 
@@ -66,7 +68,7 @@ func (q *quantizer) newPool() *kernels.Pool {
 
 // newMoments lists the values to watch, in graph order. Products of the same rows share a moment.
 func (q *quantizer) newMoments(budget *feedbackBudget) *moments {
-	ms := &moments{byReader: map[string]*moment{}, of: map[string][]*moment{}, pool: q.newPool()}
+	ms := &moments{byReader: map[string][]*moment{}, of: map[string][]*moment{}, pool: q.newPool()}
 	known := map[string]*candidate{}
 	for _, c := range q.candidates {
 		known[c.name] = c
@@ -78,23 +80,29 @@ func (q *quantizer) newMoments(budget *feedbackBudget) *moments {
 			for _, sub := range n.Subgraphs() {
 				visit(sub.Nodes)
 			}
-			c := known[n.In(1)]
-			if c == nil || n.Domain != model.DomainDsk {
-				continue
-			}
-			rows := n.Inputs[0]
-			if n.Op == "Conv" {
-				rows = fmt.Sprint(rows, c.t.Shape[1:], n.Ints("strides"), n.Ints("pads"), n.Ints("dilations"), n.Str("auto_pad", ""))
-			}
-			m := byRows[rows]
-			if m == nil {
-				m = &moment{k: c.k, reader: n.Outputs[0], diag: make([]float64, c.k), mean: make([]float64, c.k)}
-				if budget.take(c.k) {
-					m.sum = make([]float32, c.k*c.k)
+			for i, name := range n.Inputs {
+				c := known[name]
+				if c == nil || !model.ProductWeight(n, i) {
+					continue
 				}
-				byRows[rows], ms.byReader[m.reader] = m, m
+				rows, expert := n.Inputs[0], 0
+				switch n.Op {
+				case "Conv":
+					rows = fmt.Sprint(rows, c.t.Shape[1:], n.Ints("strides"), n.Ints("pads"), n.Ints("dilations"), n.Str("auto_pad", ""))
+				case "Experts":
+					expert = i - model.ExpertWeights
+					rows = fmt.Sprint(rows, " of expert ", expert)
+				}
+				m := byRows[rows]
+				if m == nil {
+					m = &moment{k: c.k, reader: n.Outputs[0], expert: expert, diag: make([]float64, c.k), mean: make([]float64, c.k)}
+					if budget.take(c.k) {
+						m.sum = make([]float32, c.k*c.k)
+					}
+					byRows[rows], ms.byReader[m.reader] = m, append(ms.byReader[m.reader], m)
+				}
+				ms.of[c.name] = append(ms.of[c.name], m)
 			}
-			ms.of[c.name] = append(ms.of[c.name], m)
 		}
 	}
 	visit(q.m.Graph.Nodes)
@@ -106,14 +114,26 @@ func (ms *moments) observe(n *model.Node, in []*tensor.Tensor) {
 	if n.Domain != model.DomainDsk || len(n.Outputs) == 0 {
 		return
 	}
-	m := ms.byReader[n.Outputs[0]]
-	switch {
-	case m == nil || in[0].DType != tensor.F32:
-	case n.Op == "Linear":
-		ms.add(m, in[0].F32())
-	case n.Op == "Conv":
-		ms.add(m, receptiveFields(n, in[0], in[1].Shape))
+	for _, m := range ms.byReader[n.Outputs[0]] {
+		switch {
+		case in[0].DType != tensor.F32:
+		case n.Op == "Linear":
+			ms.add(m, in[0].F32())
+		case n.Op == "Conv":
+			ms.add(m, eval.ReceptiveFields(n, in[0], in[1].Shape, convRows))
+		case n.Op == "Experts":
+			ms.add(m, expertRows(in, m.expert))
+		}
 	}
+}
+
+// expertRows returns the rows that one expert of a mixture reads.
+func expertRows(in []*tensor.Tensor, e int) []float32 {
+	ends, k, lo := tensor.View[int64](in[1]), in[0].Shape[1], 0
+	if e > 0 {
+		lo = int(ends[e-1])
+	}
+	return in[0].F32()[lo*k : int(ends[e])*k]
 }
 
 // add adds the rows of x, which follow each other, to m.
@@ -161,74 +181,4 @@ func grown(buf []float32, n int) []float32 {
 		return make([]float32, n)
 	}
 	return buf[:n]
-}
-
-// receptiveFields returns up to convRows rows of every image of x [B,C,spatial...], or with the channels last, as weights of the given
-// shape [M,kernel...,C] meet them: channels last, zero where the window hangs over the edge.
-func receptiveFields(n *model.Node, x *tensor.Tensor, weights []int) []float32 {
-	last, _, err := model.ChannelsLast(n)
-	if err != nil {
-		return nil
-	}
-	spatial, channels := x.Shape[2:], x.Shape[1]
-	if last {
-		r := len(x.Shape) - 1
-		spatial, channels = x.Shape[1:r], x.Shape[r]
-	}
-	w, err := model.WindowOf(n, model.Dims(spatial...), model.Dims(weights[1:len(weights)-1]...))
-	if err != nil || n.Int("group", 1) != 1 {
-		return nil
-	}
-	dims, err := w.Out(n, model.Dims(spatial...), false)
-	if err != nil {
-		return nil
-	}
-	places := 1
-	for _, d := range dims {
-		places *= d.N
-	}
-	taps, area := 1, 1
-	for i, k := range w.Kernel {
-		taps *= k
-		area *= spatial[i]
-	}
-	toChannel, toPixel := area, 1 // elements from a channel, and from a pixel, to the next
-	if last {
-		toChannel, toPixel = 1, channels
-	}
-	rows := min(places, convRows)
-	out := make([]float32, x.Shape[0]*rows*taps*channels)
-	data := x.F32()
-	at := 0
-	for image := range x.Shape[0] {
-		pixels := data[image*channels*area:][:channels*area]
-		for r := range rows {
-			place := r * places / rows
-			for tap := range taps {
-				if p := pixel(w, place, tap, dims, spatial); p >= 0 {
-					for c := range channels {
-						out[at+c] = pixels[c*toChannel+p*toPixel]
-					}
-				}
-				at += channels
-			}
-		}
-	}
-	return out
-}
-
-// pixel returns the number of the input pixel that a tap of the window at an output place reads, or -1
-// for padding.
-func pixel(w *model.Window, place, tap int, out []model.Dim, in []int) int {
-	at, step := 0, 1
-	for i := len(in) - 1; i >= 0; i-- {
-		x := place%out[i].N*w.Stride[i] + tap%w.Kernel[i]*w.Dilation[i] - w.Before[i]
-		place, tap = place/out[i].N, tap/w.Kernel[i]
-		if x < 0 || x >= in[i] {
-			return -1
-		}
-		at += x * step
-		step *= in[i]
-	}
-	return at
 }

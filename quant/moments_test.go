@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -18,7 +19,7 @@ func TestReceptiveFields(t *testing.T) {
 	x := rowMajor([]int{batch, channels, h, w}, randomFloats(batch*channels*h*w, 1))
 	k := kernel[0] * kernel[1] * channels
 	weights := randomFloats(out*k, 2)
-	rows := receptiveFields(n, x, []int{out, kernel[0], kernel[1], channels})
+	rows := eval.ReceptiveFields(n, x, []int{out, kernel[0], kernel[1], channels}, convRows)
 	oh, ow := (h+3-3)/2+1, w+1-3+1
 	if len(rows) != batch*oh*ow*k {
 		t.Fatalf("%d values, want %d rows of %d", len(rows), batch*oh*ow, k)

@@ -3,6 +3,7 @@ package quant
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/dsk-toolkit/dsk/model"
 )
@@ -39,14 +40,21 @@ func (q *quantizer) measureOptions(ctx context.Context) error {
 // output error where outputs are no probabilities), which to second order is proportional to the
 // squared error. Without data every product's relative error counts the same.
 func (q *quantizer) measureSensitivity(ctx context.Context) error {
+	shared := q.mixtures()
 	for i, c := range q.candidates {
-		c.sens = 1
 		if q.probe == nil {
+			c.sens = 1
 			continue
 		}
 		q.o.progress("measure sensitivity", i, len(q.candidates))
-		var err error
-		if c.sens, err = q.sensitivity(ctx, c); err != nil {
+		together := shared[c]
+		if together == nil {
+			together = []*candidate{c}
+		}
+		if together[0] != c {
+			continue // measured with the first
+		}
+		if err := q.sensitivity(ctx, together); err != nil {
 			return err
 		}
 	}
@@ -56,23 +64,67 @@ func (q *quantizer) measureSensitivity(ctx context.Context) error {
 	return nil
 }
 
-func (q *quantizer) sensitivity(ctx context.Context, c *candidate) (float64, error) {
-	var probed option
-	for _, o := range c.options {
-		if o.bits == probeBits {
-			probed = o
+// mixtures returns, for each expert of a mixture, all that the same operator reads. They are measured together: there are hundreds of them, and
+// each alone moves few tokens.
+func (q *quantizer) mixtures() map[*candidate][]*candidate {
+	known, out := map[string]*candidate{}, map[*candidate][]*candidate{}
+	for _, c := range q.candidates {
+		known[c.name] = c
+	}
+	for _, n := range q.m.Graph.Nodes {
+		if !n.Is(model.DomainDsk, "Experts") {
+			continue
+		}
+		var all []*candidate
+		for _, name := range n.Inputs[model.ExpertWeights:] {
+			if c := known[name]; c != nil && out[c] == nil {
+				all = append(all, c)
+			}
+		}
+		for _, c := range all {
+			out[c] = all
 		}
 	}
-	if probed.err == 0 {
-		return 0, nil
-	}
+	return out
+}
+
+// sensitivity sets what a relative error of 1 costs in each of some weights that are measured together. Of experts, each bears its part by the
+// tokens that it was given, and one that had none as much as one that had the fewest.
+func (q *quantizer) sensitivity(ctx context.Context, together []*candidate) error {
 	alone := q.m.Clone()
-	q.place(alone.Graph, c, probeBits)
+	var lost float64 // the weighted errors
+	fewest := int64(math.MaxInt64)
+	for _, c := range together {
+		if c.shown > 0 {
+			fewest = min(fewest, c.shown)
+		}
+	}
+	share := func(c *candidate) float64 {
+		if len(together) == 1 {
+			return 1
+		}
+		return float64(max(c.shown, fewest))
+	}
+	for _, c := range together {
+		c.sens = 0
+		for _, o := range c.options {
+			if o.bits == probeBits && o.err > 0 {
+				lost += float64(share(c) * o.err)
+				q.place(alone.Graph, c, probeBits)
+			}
+		}
+	}
+	if lost == 0 {
+		return nil
+	}
 	d, err := q.divergence(ctx, alone)
 	if err != nil {
-		return 0, fmt.Errorf("sensitivity of %s: %w", c.name, err)
+		return fmt.Errorf("sensitivity of %s: %w", together[0].name, err)
 	}
-	return d / probed.err, nil
+	for _, c := range together {
+		c.sens = d * share(c) / lost
+	}
+	return nil
 }
 
 // divergence measures a model against the input model on the calibration data.
