@@ -175,22 +175,32 @@ func (l *Loss) divergence(r int, g, x, q, kept []float32) float64 {
 }
 
 // SoftOf returns the k most likely classes of rows of logits [rows][classes] at a temperature, the likeliest first, with their
-// probabilities; equal ones in the order of their numbers.
+// probabilities; equal ones in the order of their numbers. All classes stay in their own order.
 func SoftOf(logits []float32, classes, k int, temperature float32) *Soft {
 	rows := len(logits) / classes
 	k = min(k, classes)
 	s := &Soft{K: k, Class: make([]int32, rows*k), P: make([]float32, rows*k)}
 	q := make([]float32, classes)
-	heap := make([]int32, 0, k)
 	for r := range rows {
-		kernels.Scale(q, logits[r*classes:], 1/temperature)
-		kernels.SoftmaxRow(q, q)
-		heap = top(heap[:0], q, k)
-		for i, c := range heap {
-			s.Class[r*k+i], s.P[r*k+i] = c, q[c]
-		}
+		softRow(s.Class[r*k:(r+1)*k], s.P[r*k:(r+1)*k], logits[r*classes:(r+1)*classes], q, temperature)
 	}
 	return s
+}
+
+// softRow is SoftOf for a row; q is room for it. All classes stay in their own order.
+func softRow(class []int32, p, logits, q []float32, temperature float32) {
+	kernels.Scale(q, logits, 1/temperature)
+	kernels.SoftmaxRow(q, q)
+	if len(class) == len(q) {
+		copy(p, q)
+		for i := range class {
+			class[i] = int32(i)
+		}
+		return
+	}
+	for i, c := range top(class[:0], q, len(class)) {
+		p[i] = q[c]
+	}
 }
 
 // top appends the k classes of the largest q, in order.

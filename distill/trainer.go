@@ -22,6 +22,10 @@ type Trainer struct {
 	Schedule  Schedule
 	Clip      float64 // limit of the gradients' norm; 0: none
 	Output    string  // the logits [..., classes]
+	// Extra, if set, is called between Forward and Backward: it writes the gradients of other outputs and returns its loss.
+	Extra func() (float64, error)
+	// Rounding, if set, makes the weights what they will be in the model's file while a step computes.
+	Rounding *Rounding
 
 	step int
 }
@@ -38,6 +42,28 @@ func (t *Trainer) Steps() int { return t.step }
 
 // Step trains on a batch. labels and soft are of the rows of the output's logits.
 func (t *Trainer) Step(inputs map[string]*tensor.Tensor, labels []int32, soft *Soft) (StepReport, error) {
+	if t.Rounding != nil {
+		if err := t.Rounding.round(); err != nil {
+			return StepReport{}, err
+		}
+		defer t.Rounding.restore()
+	}
+	r, err := t.gradient(inputs, labels, soft)
+	if err != nil {
+		return r, err
+	}
+	if t.Rounding != nil {
+		t.Rounding.restore()
+	}
+	values, grads := t.Tape.Flat()
+	t.step++
+	r.Step, r.Norm, r.Rate = t.step, ClipNorm(grads, t.Clip), t.Schedule.At(t.step)
+	t.Optimizer.Step(values, grads, r.Rate, t.step)
+	return r, nil
+}
+
+// gradient computes the loss of a batch and its derivatives by the parameters.
+func (t *Trainer) gradient(inputs map[string]*tensor.Tensor, labels []int32, soft *Soft) (StepReport, error) {
 	if err := t.Tape.Forward(inputs); err != nil {
 		return StepReport{}, err
 	}
@@ -49,16 +75,19 @@ func (t *Trainer) Step(inputs map[string]*tensor.Tensor, labels []int32, soft *S
 	if err != nil {
 		return StepReport{}, err
 	}
+	if t.Extra != nil {
+		extra, err := t.Extra()
+		if err != nil {
+			return StepReport{}, err
+		}
+		loss += extra
+	}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return StepReport{}, fmt.Errorf("the loss of step %d is %g: use a smaller learning rate", t.step+1, loss)
 	}
 	t.Tape.ZeroGrads()
 	t.Tape.Backward()
-	values, grads := t.Tape.Flat()
-	t.step++
-	r := StepReport{Step: t.step, Loss: loss, Norm: ClipNorm(grads, t.Clip), Rate: t.Schedule.At(t.step)}
-	t.Optimizer.Step(values, grads, r.Rate, t.step)
-	return r, nil
+	return StepReport{Loss: loss}, nil
 }
 
 // A checkpoint is the magic, the step, the number of parts, each part with its length and bytes, and the CRC32C of all that, all

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/dsk-toolkit/dsk/distill"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/quant"
+	"github.com/dsk-toolkit/dsk/tensor"
+	"github.com/spf13/cobra"
+)
+
+type distillTrainOptions struct {
+	student, teacher, labels, data, eval, evalSplit string
+	output, report, alpha, temperature, targetSize  string
+	evalLimit, scoreFrom, qat                       int
+	force                                           bool
+	part                                            dataFlags
+	augment                                         augmentFlags
+	o                                               distill.Options
+}
+
+func (a *app) distillTrainCommand() *cobra.Command {
+	var o distillTrainOptions
+	cmd := &cobra.Command{
+		Use:   "train --student S.dsk|SPEC|auto --data PATH -o OUT.dsk",
+		Short: "Train a student",
+		Long: `Train a student: with a teacher, with labels that a teacher has recorded, or with the labels of
+the data alone.
+
+  dsk distill train --student "conv 8,16,32 x2" --teacher t.dsk --data mnist --split train -o s.dsk
+  dsk distill train --student auto --target-size 300KB --labels soft --data cifar10 --split train --alpha 1 -o s.dsk
+  dsk distill train --student "llama hidden=128 layers=4" --teacher lm.dsk --data novels.txt --time 10m -o s.dsk
+  dsk distill train --student s.dsk --teacher t.dsk --data mnist --split train --qat 2 -o s2.dsk
+
+The student is a .dsk file that is trained further, or an untrained one:
+  conv 16,32,64 x2 [res]             stages of 3x3 convolutions with so many channels, two in each
+  llama hidden=128 layers=4 [heads=4 kv=2 inner=384 ctx=256]
+  auto                               the largest of the teacher's kind within --target-size
+
+The loss is alpha T^2 KL(teacher || student) + (1-alpha) CE(label): --alpha, --temperature; auto
+tries some values on a part of the data, a part of which is held out. --eval is only measured.
+
+--control trains once more on the labels of the data alone, with the same weights to begin with,
+the same samples in the same order and as many steps; with --seeds N both are done N times, and
+compared by a paired t-test. The file that is written is the first seed's student.
+
+Ctrl-C saves a checkpoint; the same command with --resume goes on and ends with the same bytes.
+
+EXIT STATUS
+  2 if student, teacher, labels and data do not fit each other; 3 if nothing fits --target-size;
+  4 with all gaps listed if the student has an operator that cannot be trained; 130 after Ctrl-C.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDistillTrain(cmd.Context(), &o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.student, "student", "", "a .dsk file, a description, or auto")
+	f.StringVar(&o.targetSize, "target-size", "", "with --student auto, largest weights: 300KB, 1MB or bytes")
+	f.StringVar(&o.teacher, "teacher", "", "the model to learn from")
+	f.StringVar(&o.labels, "labels", "", "a folder of dsk distill labels, in place of the teacher")
+	f.StringVar(&o.data, "data", "", "text or images to train on")
+	f.StringVar(&o.eval, "eval", "", "data that is measured, and never learned from")
+	f.StringVar(&o.evalSplit, "eval-split", "", "part of the --eval data: train, test or valid")
+	f.IntVar(&o.evalLimit, "eval-limit", 0, "images or windows of text that are measured (0 = all)")
+	f.IntVar(&o.o.Evals, "evals", 0, "how often a run is measured (0 = 4 times)")
+	f.StringVarP(&o.output, "output", "o", "", "file to write")
+	f.StringVar(&o.report, "report", "", "write the report with its curves as HTML")
+	f.BoolVar(&o.force, "force", false, "replace an existing file")
+	f.StringVar(&o.alpha, "alpha", "0.9", "the teacher's part of the loss, 0..1, or auto")
+	f.StringVar(&o.temperature, "temperature", "4", "of the teacher's and the student's probabilities, or auto")
+	f.IntVar(&o.o.TopK, "top-k", 0, "classes of the teacher that count one by one (0 = 64)")
+	f.StringVar(&o.o.Feature, "features", "", "compare inner values too: auto, or TEACHER=STUDENT with the names of two")
+	f.Float64Var(&o.o.FeatureWeight, "feature-weight", 0, "of their part of the loss (0 = 1000)")
+	f.Float64Var(&o.o.Smoothing, "smoothing", 0, "of the labels")
+	f.BoolVar(&o.o.Control, "control", false, "train without the teacher too, and compare")
+	f.IntVar(&o.o.Seeds, "seeds", 1, "trainings, each with its own seed")
+	f.Uint64Var(&o.o.Seed, "seed", 1, "of the weights, the order and the random forms of samples")
+	f.Float64Var(&o.o.Epochs, "epochs", 0, "how often each sample is used (0 = 10)")
+	f.IntVar(&o.o.Steps, "steps", 0, "length in steps, in place of --epochs")
+	f.DurationVar(&o.o.Time, "time", 0, "length of each training in time, in place of --epochs: 10m")
+	f.IntVar(&o.o.Batch, "batch", 0, "samples in a step (0 = 64 pictures or 8 windows of text)")
+	f.IntVar(&o.o.Context, "ctx", 0, "tokens in a window of text (0 = the student's context length)")
+	f.StringVar(&o.o.Optimizer, "optimizer", "", "sgd or adamw (default: adamw for language models)")
+	f.Float64Var(&o.o.Rate, "rate", 0, "highest learning rate (0 = 0.05 with sgd, 0.003 with adamw)")
+	f.Float64Var(&o.o.Decay, "decay", 0, "of weights (0 = 5e-4 with sgd, 0.01 with adamw; below 0: none)")
+	f.Float64Var(&o.o.Warmup, "warmup", 0, "part of the steps in which the rate rises (0 = 0.05)")
+	f.Float64Var(&o.o.Clip, "clip", 0, "largest norm of the gradient (0 = 5, 1 for language models; below 0: none)")
+	f.IntVar(&o.qat, "qat", 0, "train a .dsk student for weights of 2, 3 or 4 bits, in which it is written")
+	f.DurationVar(&o.o.Every, "checkpoint-every", 0, "time between checkpoints (0 = 1m)")
+	f.BoolVar(&o.o.Resume, "resume", false, "go on with a training that was cut off")
+	o.augment.add(f)
+	o.part.add(f)
+	return cmd
+}
+
+func (a *app) runDistillTrain(ctx context.Context, o *distillTrainOptions) error {
+	if o.student == "" || o.data == "" {
+		return &fault.Usage{What: "--student and --data are needed"}
+	}
+	if err := needOutput(o.output, o.force); err != nil {
+		return err
+	}
+	do, closeAll, err := a.distillOptions(ctx, o)
+	defer closeAll()
+	if err != nil {
+		return err
+	}
+	student, closeStudent, err := a.distillStudent(ctx, o, do)
+	defer closeStudent()
+	if err != nil {
+		return err
+	}
+	p := a.newProgress()
+	defer p.finish()
+	do.Progress = p.report
+	var out *model.Model
+	var r *distill.Report
+	err = a.withBLAS(func() error {
+		var err error
+		out, r, err = distill.Train(ctx, student, *do)
+		return err
+	})
+	p.finish()
+	if err != nil {
+		if errors.Is(err, context.Canceled) && do.Checkpoints != "" {
+			fmt.Fprintf(a.stderr, "dsk: %v; --resume goes on with it\n", err)
+		}
+		return err
+	}
+	size, err := a.saveModel(ctx, o.output, out, o.force)
+	if err != nil {
+		return err
+	}
+	if do.Checkpoints != "" {
+		if err := distill.RemoveCheckpoints(do.Checkpoints); err != nil {
+			return err
+		}
+	}
+	if o.report != "" {
+		if err := saveFile(o.report, func(w io.Writer) error { return r.WriteHTML(w) }); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		a.printJSON("distill train", struct {
+			Output string `json:"output"`
+			Bytes  int64  `json:"bytes"`
+			*distill.Report
+		}{o.output, size, r})
+		return nil
+	}
+	a.printDistilled(o.output, size, r)
+	return nil
+}
+
+// distillOptions opens what the flags name. What the function returns closes it all, also after an error.
+func (a *app) distillOptions(ctx context.Context, o *distillTrainOptions) (*distill.Options, func(), error) {
+	do := &o.o
+	closeAll := func() {}
+	do.Augment, do.Views, do.Limit, do.Threads, do.Version = o.augment.Augment, o.augment.views, o.part.limit, a.threads, version
+	var err error
+	if do.Alpha, err = autoNumber("alpha", o.alpha); err != nil {
+		return nil, closeAll, err
+	}
+	if do.Temperature, err = autoNumber("temperature", o.temperature); err != nil {
+		return nil, closeAll, err
+	}
+	if do.Data, err = o.part.open(o.data); err != nil {
+		return nil, closeAll, err
+	}
+	if o.eval != "" {
+		part := o.part
+		part.split, part.seed = o.evalSplit, 0
+		if do.Eval, err = part.open(o.eval); err != nil {
+			return nil, closeAll, err
+		}
+		do.EvalOptions.Limit = o.evalLimit
+	}
+	if o.output != "-" {
+		do.Checkpoints = o.output + ".checkpoints"
+	}
+	if o.labels != "" {
+		if do.Labels, err = distill.OpenLabels(o.labels); err != nil {
+			return nil, closeAll, err
+		}
+	}
+	if o.teacher != "" {
+		f, m, err := a.openModel(ctx, o.teacher, true)
+		if err != nil {
+			return nil, closeAll, err
+		}
+		closeAll = func() { f.Close() }
+		do.Teacher = m
+		if do.TeacherHash, err = fileHash(o.teacher); err != nil {
+			return nil, closeAll, err
+		}
+	}
+	return do, closeAll, nil
+}
+
+// distillStudent returns what makes the student of a seed, and what closes its file.
+func (a *app) distillStudent(ctx context.Context, o *distillTrainOptions, do *distill.Options) (func(uint64) (*model.Model, error), func(), error) {
+	if info, err := os.Stat(o.student); err == nil && info.Mode().IsRegular() {
+		f, m, err := a.openModel(ctx, o.student, true)
+		if err != nil {
+			return nil, func() {}, err
+		}
+		if o.qat != 0 {
+			q, _, err := quant.Apply(ctx, m, quant.Options{Strategy: quant.Uniform, Bits: o.qat, ActBits: 8, Threads: a.threads, Version: version})
+			if err != nil {
+				return nil, func() { f.Close() }, err
+			}
+			do.Quantized = map[string]*tensor.Tensor{}
+			for name, t := range q.Graph.Init {
+				if t.DType.IsQuantized() {
+					do.Quantized[name] = t
+				}
+			}
+		}
+		return func(uint64) (*model.Model, error) { return m, nil }, func() { f.Close() }, nil
+	}
+	if o.qat != 0 {
+		return nil, func() {}, &fault.Usage{What: "--qat needs a student that is trained: give its .dsk file"}
+	}
+	pattern, err := distillPattern(do)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	spec := o.student
+	if spec == "auto" {
+		if o.targetSize == "" {
+			return nil, func() {}, &fault.Usage{What: "--student auto needs --target-size"}
+		}
+		bytes, err := parseSize(o.targetSize)
+		if err != nil {
+			return nil, func() {}, err
+		}
+		if spec, err = pattern.Fitting(bytes, 32); err != nil {
+			return nil, func() {}, err
+		}
+	}
+	return func(seed uint64) (*model.Model, error) { return pattern.Student(spec, seed) }, func() {}, nil
+}
+
+// distillPattern is what an untrained student is made after.
+func distillPattern(do *distill.Options) (*distill.Pattern, error) {
+	switch {
+	case do.Teacher != nil:
+		return distill.PatternOfModel(do.Teacher)
+	case do.Labels != nil:
+		return do.Labels.Pattern()
+	}
+	return distill.PatternOfData(do.Data)
+}
+
+func (a *app) printDistilled(path string, size int64, r *distill.Report) {
+	a.print("%s: %s, %d parameters, %s", path, r.Student, r.Parameters, megabytes(size))
+	from := "the labels of the data"
+	if r.Teacher != "" {
+		from = fmt.Sprintf("%s (alpha %g, temperature %g)", r.Teacher, r.Alpha, r.Temperature)
+	}
+	a.print("learned from %s: %d steps of %d samples of %s, %.1f epochs", from, r.Steps, r.Batch, r.Data, r.Epochs)
+	for _, run := range r.Runs {
+		kind := "student"
+		if run.Control {
+			kind = "control"
+		}
+		line := fmt.Sprintf("  seed %d %s: loss %.4g", run.Seed, kind, run.Loss)
+		for _, name := range []string{"top1", "perplexity", "bits_per_byte"} {
+			if v, ok := run.Metrics[name]; ok {
+				line += fmt.Sprintf(", %s %.5g", name, v)
+			}
+		}
+		if t := run.Timing; t != nil {
+			line += fmt.Sprintf(" (%v, %.0f samples/s)", time.Duration(t.Seconds*float64(time.Second)).Round(time.Second), t.SamplesPerSecond)
+		}
+		a.print("%s", line)
+	}
+	if c := r.Comparison; c != nil {
+		a.print("%s: distilled %.5g, control %.5g, difference %+.4g (95 %% interval %+.4g to %+.4g, p %.2g, %d seeds)", c.Metric, c.Distilled,
+			c.Control, c.Difference, c.Low, c.High, c.P, c.Seeds)
+	}
+}

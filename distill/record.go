@@ -1,0 +1,178 @@
+package distill
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
+	"github.com/dsk-toolkit/dsk/model"
+)
+
+// shardRows is about how many rows a shard has.
+const shardRows = 1 << 13
+
+func logOf(p float32) float32 { return float32(math.Log(max(float64(p), smallest))) }
+
+// RecordLabels writes a teacher's labels of the data to a folder. Of o it takes TeacherHash, Batch, Context, TopK, Temperature,
+// Augment, Views, Seed, Limit, Threads and Progress. A recording that was cut off goes on where it ended; the files are the same
+// then. A folder of other labels is a *fault.Usage.
+func RecordLabels(ctx context.Context, m *model.Model, d *dataset.Data, path string, o Options) (*LabelInfo, error) {
+	if err := o.defaults(m); err != nil {
+		return nil, err
+	}
+	o.pool = kernels.NewPool(o.Threads)
+	defer o.pool.Close()
+	c, err := openCorpus(ctx, d, m, nil, &o)
+	if err != nil {
+		return nil, err
+	}
+	classes, err := classesOf(m)
+	if err != nil {
+		return nil, err
+	}
+	sum := c.hash()
+	n := LabelInfo{Version: labelsVersion, Teacher: m.Meta.Name, TeacherHash: o.TeacherHash, Data: d.Name(), DataHash: hex.EncodeToString(sum[:]),
+		Samples: c.samples(), Rows: c.rows(), Classes: classes, K: min(o.TopK, classes), Temperature: o.Temperature,
+		Views: o.Views, Augment: o.Augment, Seed: o.Seed, ShardSize: max(shardRows/c.rows(), 1)}
+	if p, ok := c.(*pictures); ok {
+		n.Input = [3]int{p.student.channels, p.student.h, p.student.w}
+	}
+	done, err := beginLabels(path, &n, m)
+	if err != nil {
+		return nil, err
+	}
+	size := min(o.Batch, n.Samples)
+	t, err := newTeacher(m, size, n.Rows, n.K, n.Temperature, "", &o)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer enc.Close()
+	index, err := os.OpenFile(filepath.Join(path, indexFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer index.Close()
+	for _, h := range done {
+		if _, err := fmt.Fprintln(index, h); err != nil {
+			return nil, err
+		}
+	}
+	b := c.batch(size)
+	for shard := len(done); shard < n.shards(); shard++ {
+		body, err := t.shard(ctx, c, b, &n, shard, size, o.Progress)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(body)
+		h := hex.EncodeToString(sum[:])
+		if err := replaceFile(filepath.Join(path, shardFolder, h+".zst"), enc.EncodeAll(body, nil)); err != nil {
+			return nil, err
+		}
+		if _, err := fmt.Fprintln(index, h); err != nil {
+			return nil, err
+		}
+	}
+	return &n, index.Close()
+}
+
+// shard returns the labels of a shard's samples.
+func (t *teacher) shard(ctx context.Context, c corpus, b *batch, n *LabelInfo, shard, size int, progress func(string, int64, int64)) ([]byte, error) {
+	view, from, to := n.span(shard)
+	body := make([]byte, 0, (to-from)*n.Rows*n.rowBytes())
+	for lo := from; lo < to; lo += size {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		hi := min(lo+size, to)
+		for i := range size { // a batch that is not full repeats its last sample
+			s := min(lo+i, hi-1)
+			c.read(b, i, s, n.picks(view, s))
+		}
+		soft, _, err := t.label(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		for r := range (hi - lo) * n.Rows {
+			body = n.encodeRow(body, soft.Class[r*n.K:(r+1)*n.K], soft.P[r*n.K:(r+1)*n.K])
+		}
+		if progress != nil {
+			progress("labels", int64(view*n.Samples+hi), int64(n.Samples*max(n.Views, 1)))
+		}
+	}
+	return body, nil
+}
+
+// beginLabels makes the folder, or finds what of it is done already.
+func beginLabels(path string, n *LabelInfo, m *model.Model) ([]string, error) {
+	have, err := readInfo(path)
+	if err == nil {
+		if have != *n {
+			return nil, &fault.Usage{What: fmt.Sprintf("%s has labels of another teacher, other data or other settings: give another folder", path)}
+		}
+		hashes, err := readIndex(path)
+		if err != nil {
+			return nil, err
+		}
+		return hashes[:min(len(hashes), n.shards())], nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, dir := range []string{shardFolder, assetFolder} {
+		if err := os.MkdirAll(filepath.Join(path, dir), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range studentAssets {
+		if b := m.Assets[name]; b != nil {
+			if err := replaceFile(filepath.Join(path, assetFolder, name), b); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if m.Meta.LM != nil {
+		b, err := json.Marshal(m.Meta.LM)
+		if err != nil {
+			return nil, err
+		}
+		if err := replaceFile(filepath.Join(path, assetFolder, assetLM), b); err != nil {
+			return nil, err
+		}
+	}
+	b, err := json.MarshalIndent(n, "", " ")
+	if err != nil {
+		return nil, err
+	}
+	return nil, replaceFile(filepath.Join(path, labelsFile), append(b, '\n'))
+}
+
+// replaceFile writes a file that appears whole or not at all.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".dsk-*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
