@@ -8,14 +8,15 @@
 // prefetches the lines of a group that lie AHEAD bytes further on, more than a page, and one row of activations is multiplied
 // with two halves of the panels side by side, which are two such streams.
 //
-//	R15 args    SI panel, first stream    R11 scale bytes, R12 codes, R13 activations of the group, AX those of row 3
+//	R15 args    SI panel, first stream    R11 scale bytes, R12 codes, R13 activations of the group, AX, R8 those of rows 3, 6
 //	DI  dst     CX panels left            R14 line to prefetch, less AHEAD
 //	DX  acts    BX groups left            R8, R9  one row: from first stream to second in panels, in dst
 //	R10 groups of a panel                 R9      more rows: from one row of activations to the next
 //
 //	Z0..Z5    float sums, of rows or streams     Z12, Z13  scales of the streams, or scales and offsets
-//	Z6..Z11   integer sums                       Z14       what is broadcast
+//	Z6..Z11   integer sums                       Z14       what is broadcast, or tileMagic times scales
 //	Z16..Z23  levels of the streams              Z15, Z24  third line of D3, Z25 its bits
+//	More rows: Z16..Z19 levels, Z20, Z21 float sums of rows 6 and 7, Z22, Z23 their integer sums, Z24 tileMagic
 //	Z26 MaxScale    Z27 0x07    Z28 shifted offset    Z29 offset    Z30 mask of a code    Z31 levels
 
 #include "go_asm.h"
@@ -227,7 +228,8 @@ groups: \
 	VZEROUPPER \
 	RET
 
-// Two to six rows of activations, one stream: levels are made once for all.
+// Two to eight rows of activations, one stream: levels are made once for all. Integer sums start from tileMagic, which saves their
+// conversion: dot_tile_amd64.go.
 
 #define FETCH1(line) PREFETCHT0 AHEAD+line(R14)
 
@@ -293,20 +295,23 @@ groups: \
 #define DOT4(o, l) DOT3(o, l); DOT(o, (AX), l, Z9)
 #define DOT5(o, l) DOT4(o, l); DOT(o, (AX)(R9*1), l, Z10)
 #define DOT6(o, l) DOT5(o, l); DOT(o, (AX)(R9*2), l, Z11)
+#define DOT7(o, l) DOT6(o, l); DOT(o, (R8), l, Z22)
+#define DOT8(o, l) DOT7(o, l); DOT(o, (R8)(R9*1), l, Z23)
 
 #define START(row, sum) \
-	VPBROADCASTD 4 row, Z14 \
-	VPMADDWD Z14, Z13, sum
+	VMOVDQA64 Z24, sum \
+	VPDPWSSD.BCST 4 row, Z13, sum
 
 #define START2 START((R13), Z6); START((R13)(R9*1), Z7)
 #define START3 START2; START((R13)(R9*2), Z8)
 #define START4 START3; START((AX), Z9)
 #define START5 START4; START((AX)(R9*1), Z10)
 #define START6 START5; START((AX)(R9*2), Z11)
+#define START7 START6; START((R8), Z22)
+#define START8 START7; START((R8)(R9*1), Z23)
 
 #define FLUSH(row, sum, acc) \
-	VCVTDQ2PS sum, sum \
-	VMULPS Z12, sum, sum \
+	VFMSUB213PS Z14, Z12, sum \
 	VFMADD231PS.BCST (0) row, sum, acc
 
 #define FLUSH2 FLUSH((R13), Z6, Z0); FLUSH((R13)(R9*1), Z7, Z1)
@@ -314,6 +319,8 @@ groups: \
 #define FLUSH4 FLUSH3; FLUSH((AX), Z9, Z3)
 #define FLUSH5 FLUSH4; FLUSH((AX)(R9*1), Z10, Z4)
 #define FLUSH6 FLUSH5; FLUSH((AX)(R9*2), Z11, Z5)
+#define FLUSH7 FLUSH6; FLUSH((R8), Z22, Z20)
+#define FLUSH8 FLUSH7; FLUSH((R8)(R9*1), Z23, Z21)
 
 #define STORE(acc) \
 	VMULPS Z12, acc, acc \
@@ -325,11 +332,14 @@ groups: \
 #define STORE4 STORE3; STORE(Z3)
 #define STORE5 STORE4; STORE(Z4)
 #define STORE6 STORE5; STORE(Z5)
+#define STORE7 STORE6; STORE(Z20)
+#define STORE8 STORE7; STORE(Z21)
 
 #define ROWS(panel, group, body, dot, bytes, start, flush, store) \
 panel: \
 	PANELBEGIN \
 	LEAQ (R9)(R9*2), AX \
+	LEAQ (R13)(AX*2), R8 \
 	ADDQ R13, AX \
 	VPXORD Z0, Z0, Z0 \
 	VPXORD Z1, Z1, Z1 \
@@ -337,12 +347,16 @@ panel: \
 	VPXORD Z3, Z3, Z3 \
 	VPXORD Z4, Z4, Z4 \
 	VPXORD Z5, Z5, Z5 \
+	VPXORD Z20, Z20, Z20 \
+	VPXORD Z21, Z21, Z21 \
 group: \
 	SCALES((R11), Z12, Z13) \
+	VMULPS Z24, Z12, Z14 \
 	start \
 	body(dot) \
 	flush \
 	ADDQ $const_ActBytes, AX \
+	ADDQ $const_ActBytes, R8 \
 	GROUPEND(bytes) \
 	JNZ group \
 	VMOVUPS (SI), Z12 \
@@ -355,7 +369,12 @@ group: \
 	RET
 
 #define GEMV(both, body, bytes) \
+	CONSTD(const_tileMagicBits, Z24) \
 	MOVQ gemvArgs_rows(R15), BX \
+	CMPQ BX, $8 \
+	JEQ rows8 \
+	CMPQ BX, $7 \
+	JEQ rows7 \
 	CMPQ BX, $6 \
 	JEQ rows6 \
 	CMPQ BX, $5 \
@@ -371,4 +390,6 @@ group: \
 	ROWS(rows3, groups3, body, DOT3, bytes, START3, FLUSH3, STORE3) \
 	ROWS(rows4, groups4, body, DOT4, bytes, START4, FLUSH4, STORE4) \
 	ROWS(rows5, groups5, body, DOT5, bytes, START5, FLUSH5, STORE5) \
-	ROWS(rows6, groups6, body, DOT6, bytes, START6, FLUSH6, STORE6)
+	ROWS(rows6, groups6, body, DOT6, bytes, START6, FLUSH6, STORE6) \
+	ROWS(rows7, groups7, body, DOT7, bytes, START7, FLUSH7, STORE7) \
+	ROWS(rows8, groups8, body, DOT8, bytes, START8, FLUSH8, STORE8)

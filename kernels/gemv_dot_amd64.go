@@ -29,7 +29,7 @@ type gemvArgs struct {
 }
 
 // gemvRows is the number of rows that one call of the AVX-512 routines can take.
-const gemvRows = 6
+const gemvRows = 8
 
 //go:noescape
 func gemvD8AVX512(args *gemvArgs)
