@@ -19,8 +19,8 @@ help: ## print the targets
 build: ## the dsk binary, in bin/
 	$(GO) build -trimpath -o $(DSK) ./cmd/dsk
 
-# Inlining makes a runner a seventh larger and is worth it in the kernels and the code around them only.
-EDGE_GCFLAGS := -gcflags=all=-l -gcflags=github.com/dsk-toolkit/dsk/kernels= -gcflags=github.com/dsk-toolkit/dsk/tokenizer=
+# Inlining makes a runner a seventh larger and is worth it in the kernels only.
+EDGE_GCFLAGS := -gcflags=all=-l -gcflags=github.com/dsk-toolkit/dsk/kernels=
 RUNNERS      := linux-amd64 linux-arm64 linux-armv7 android-arm64 windows-amd64 darwin-arm64 wasip1-wasm
 
 runners: $(RUNNERS:%=runner-%) ## the runners of all platforms, in bin/runners/

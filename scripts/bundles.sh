@@ -41,4 +41,6 @@ for file in run model.dsk golden.json manifest.json manifest.json.minisig; do
 	[ "$code" = 6 ] || { echo "bundles.sh: damage of $file gives exit code $code"; cat message; exit 1; }
 	cp "arm64/$file" "bad/$file"
 done
+size=$(stat -c %s "$runners/dsk-edge-linux-arm64")
+[ "$size" -lt 6000000 ] || { echo "bundles.sh: the runner has $size bytes; less than 6000000 are wanted"; exit 1; }
 echo "bundles: ok, runner $(stat -c %s "$runners/dsk-edge-linux-arm64") bytes"
