@@ -1,6 +1,7 @@
 package distill_test
 
 import (
+	"runtime"
 	"testing"
 
 	"gonum.org/v1/gonum/blas/blas32"
@@ -10,7 +11,7 @@ import (
 	"github.com/dsk-toolkit/dsk/distill/grad"
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/kernels/blas"
-	"github.com/dsk-toolkit/dsk/runtime"
+	dskruntime "github.com/dsk-toolkit/dsk/runtime"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -45,6 +46,7 @@ func benchSteps(b *testing.B, spec string, target distill.Target, rows, seq int)
 	}
 	for _, impl := range []string{"dsk", "gonum"} {
 		b.Run(impl, func(b *testing.B) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // gonum's products take all there are
 			pool := kernels.NewPool(1)
 			defer pool.Close()
 			blas.Use(pool)
@@ -52,7 +54,7 @@ func benchSteps(b *testing.B, spec string, target distill.Target, rows, seq int)
 				blas32.Use(gonum.Implementation{})
 				defer blas.Use(pool)
 			}
-			tape, err := grad.New(m.Graph, grad.Options{Shapes: shapes, Fixed: fixed, BatchStats: true, Eval: runtime.Eval, Pool: pool})
+			tape, err := grad.New(m.Graph, grad.Options{Shapes: shapes, Fixed: fixed, BatchStats: true, Eval: dskruntime.Eval, Pool: pool})
 			if err != nil {
 				b.Fatal(err)
 			}

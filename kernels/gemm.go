@@ -189,8 +189,13 @@ func gemm(dst []float32, ldd int, a []float32, lda int, b []float32, ldb int, tr
 				cols := min(stripCols, n-j)
 				d, acc := dst[i*ldd+j:], accumulate || l > 0
 				// Few rows read b where it lies; packing pays when it is read again.
-				if !transB && rows <= directRows && cols == stripCols {
-					gemmStrip(d, ldd, x, ldx, rows, b[l*ldb+j:], b[l*ldb+j+PanelRows:], ldb, cols, depth, acc)
+				if !transB && readsDirect(rows, depth, ldb) && cols%PanelRows == 0 {
+					b0 := b[l*ldb+j:]
+					b1 := b0
+					if cols == stripCols {
+						b1 = b0[PanelRows:]
+					}
+					gemmStrip(d, ldd, x, ldx, rows, b0, b1, ldb, cols, depth, acc)
 					continue
 				}
 				if transB {
@@ -204,8 +209,19 @@ func gemm(dst []float32, ldd int, a []float32, lda int, b []float32, ldb int, tr
 	}
 }
 
-// directRows is the largest number of rows for which Gemm reads b unpacked.
-const directRows = 12
+// directRows is the largest number of rows for which Gemm reads b unpacked however it lies, nearRows the largest where
+// the columns that are read together stay in the first cache: nearDepth rows of b, or rows not further apart than nearStride.
+const (
+	directRows = 12
+	nearRows   = 64
+	nearDepth  = 96
+	nearStride = 4 * stripCols
+)
+
+// readsDirect reports whether rows of x read a block of b where it lies.
+func readsDirect(rows, depth, ldb int) bool {
+	return rows <= directRows || rows <= nearRows && (depth <= nearDepth || ldb <= nearStride)
+}
 
 // packStrip copies cols columns of a depth x cols block to rows of stripCols, the rest 0.
 func packStrip(block, b []float32, ldb, cols, depth int) {

@@ -121,9 +121,12 @@ func bindConv(b *binding, s *step) error {
 	}
 	v.m, v.c = v.y.c/v.group, v.x.c/v.group
 	v.k, v.p = v.c*v.kh*v.kw, v.y.h*v.y.w
-	if v.c == 1 && v.m == 1 {
+	switch t := newTapConv(v); {
+	case v.c == 1 && v.m == 1:
 		v.bindDepthwise(b, s)
-	} else {
+	case t != nil:
+		t.bind(b, s)
+	default:
 		v.bindColumns(b, s)
 	}
 	v.bindBias(b, s)

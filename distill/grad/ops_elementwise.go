@@ -126,9 +126,15 @@ func bindSwish(b *binding, s *step) error {
 			}
 		}
 	}
-	return bindUnary(b, s, f, func(g, x, _ float32) float32 {
-		p := sigmoid(alpha * x)
-		return g * (p + alpha*x*p*(1-p))
+	return bindRows(b, s, f, func(dx, dy, x, _ []float32) {
+		var room [blockElements]float32
+		p := room[:len(dy)]
+		kernels.Scale(p, x, alpha)
+		kernels.Activate(p, p, kernels.Activation{Kind: kernels.ActSigmoid})
+		dx, x = dx[:len(dy)], x[:len(dy)]
+		for i, g := range dy {
+			dx[i] += g * p[i] * (1 + alpha*x[i]*(1-p[i]))
+		}
 	})
 }
 

@@ -94,16 +94,7 @@ func bindMaxPool(b *binding, s *step) error {
 	cost := v.y.ns * v.kh * v.kw
 	s.forward = run(b.split(v.batch, cost, func(_, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			src := x.x()[i*v.x.ns : (i+1)*v.x.ns]
-			v.outputs(i, func(c, oy, ox, at int) {
-				best, place := float32(math.Inf(-1)), -1
-				v.window(c, oy, ox, func(p int) {
-					if src[p] > best || place < 0 {
-						best, place = src[p], p
-					}
-				})
-				y.x()[at], from[at] = best, int32(place)
-			})
+			v.largest(y.x()[i*v.y.ns:(i+1)*v.y.ns], from[i*v.y.ns:(i+1)*v.y.ns], x.x()[i*v.x.ns:(i+1)*v.x.ns])
 		}
 	}))
 	s.backward = b.split(v.batch, v.x.ns, func(_, lo, hi int) {
@@ -117,6 +108,35 @@ func bindMaxPool(b *binding, s *step) error {
 		}
 	})
 	return nil
+}
+
+// largest writes the largest element of each window of a picture to dst, and its place to from.
+func (v *pool) largest(dst []float32, from []int32, src []float32) {
+	for c := range v.y.c {
+		for oy := range v.y.h {
+			for ox := range v.y.w {
+				best, place := float32(math.Inf(-1)), -1
+				for ky := range v.kh {
+					iy := oy*v.sh + ky*v.dh - v.top
+					if uint(iy) >= uint(v.x.h) {
+						continue
+					}
+					row := c*v.x.cs + iy*v.x.hs
+					for kx := range v.kw {
+						ix := ox*v.sw + kx*v.dw - v.left
+						if uint(ix) >= uint(v.x.w) {
+							continue
+						}
+						if p := row + ix*v.x.ws; src[p] > best || place < 0 {
+							best, place = src[p], p
+						}
+					}
+				}
+				at := c*v.y.cs + oy*v.y.hs + ox*v.y.ws
+				dst[at], from[at] = best, int32(place)
+			}
+		}
+	}
 }
 
 // share is the number by which AveragePool divides.
