@@ -39,7 +39,7 @@ type batch struct {
 func openCorpus(ctx context.Context, d *dataset.Data, student, teacher *model.Model, o *Options) (corpus, error) {
 	switch {
 	case d.Kind() == dataset.Text && student.Meta.LM != nil:
-		return openWindows(ctx, d, student, o.Context)
+		return openWindows(ctx, d, student, o.Context, o.Limit)
 	case d.Kind() == dataset.Images:
 		return openPictures(ctx, d, student, teacher, o)
 	}
@@ -214,7 +214,7 @@ type windows struct {
 // inputIDs is the input of a language model's graph.
 const inputIDs = "input_ids"
 
-func openWindows(ctx context.Context, d *dataset.Data, m *model.Model, size int) (*windows, error) {
+func openWindows(ctx context.Context, d *dataset.Data, m *model.Model, size, limit int) (*windows, error) {
 	if m.Assets[model.AssetTokenizer] == nil {
 		return nil, &fault.Usage{What: "the model has no tokenizer, so it cannot be trained on text"}
 	}
@@ -227,6 +227,9 @@ func openWindows(ctx context.Context, d *dataset.Data, m *model.Model, size int)
 		return nil, err
 	}
 	w := &windows{ids: tok.Encode(text, false), size: size}
+	if limit > 0 && limit < w.samples() {
+		w.ids = w.ids[:limit*size+1]
+	}
 	if w.samples() == 0 {
 		return nil, &fault.Usage{What: fmt.Sprintf("%s is too short: a window needs %d tokens", d.Name(), size+1)}
 	}
