@@ -25,6 +25,10 @@ type Options struct {
 	Progress  func(done, total int64)
 	// Observe is handed to the sessions that run the model (runtime.Options.Observe).
 	Observe func(n *model.Node, in []*tensor.Tensor)
+	// Observed is how many of a probe's inputs Observe has seen in an earlier run: they are not shown again. Seen is called after each
+	// other input with the number of inputs seen.
+	Observed int
+	Seen     func(seen, all int) error
 }
 
 // DefaultContext bounds the window length when none is given: long enough for stable figures.

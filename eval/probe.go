@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"slices"
 
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/model"
@@ -27,6 +28,8 @@ type Probe struct {
 	logits  bool       // the outputs are logits
 	ref     [][]float32
 	words   []reference // of every scored position of the kept windows
+	all     int         // inputs
+	at      int         // the input that is run
 }
 
 // sample is one input of a graph.
@@ -52,15 +55,27 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]int, len(p.samples))
+	all := len(p.samples)
 	if p.windows != nil {
-		all = make([]int, len(p.windows.windows))
+		all = len(p.windows.windows)
 	}
+	var chosen []int
 	for i := range all {
-		all[i] = i
+		// Of windows seen before, only the outputs of those that variants run are needed.
+		if i >= o.Observed || p.windows == nil || slices.Contains(p.kept, i) {
+			chosen = append(chosen, i)
+		}
 	}
+	if observe := o.Observe; observe != nil {
+		o.Observe = func(n *model.Node, in []*tensor.Tensor) {
+			if p.at >= o.Observed {
+				observe(n, in)
+			}
+		}
+	}
+	p.all = all
 	next := 0
-	err = p.run(ctx, ref, o, all, func(i int, out []float32) {
+	err = p.run(ctx, ref, o, chosen, func(i int, out []float32) {
 		if p.windows == nil {
 			p.ref = append(p.ref, append([]float32(nil), out...))
 		} else if next < len(p.kept) && p.kept[next] == i {
@@ -71,7 +86,7 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 			}
 		}
 	})
-	p.o.Observe = nil
+	p.o.Observe, p.o.Seen = nil, nil
 	return p, err
 }
 
@@ -151,11 +166,15 @@ func (p *Probe) run(ctx context.Context, m *model.Model, o Options, chosen []int
 		defer lm.Close()
 		for done, i := range chosen {
 			o.progress(done, len(chosen))
+			p.at = i
 			out, err := p.windows.logits(ctx, lm, i)
 			if err != nil {
 				return err
 			}
 			fn(i, out)
+			if err := p.seen(o); err != nil {
+				return err
+			}
 		}
 		o.progress(len(chosen), len(chosen))
 		return nil
@@ -167,14 +186,26 @@ func (p *Probe) run(ctx context.Context, m *model.Model, o Options, chosen []int
 	defer s.Close()
 	for done, i := range chosen {
 		o.progress(done, len(chosen))
+		p.at = i
 		out, err := s.Run(ctx, p.samples[i])
 		if err != nil {
 			return err
 		}
 		fn(i, flatten(out))
+		if err := p.seen(o); err != nil {
+			return err
+		}
 	}
 	o.progress(len(chosen), len(chosen))
 	return nil
+}
+
+// seen tells of the input that was just run.
+func (p *Probe) seen(o Options) error {
+	if o.Seen == nil || p.at < o.Observed {
+		return nil
+	}
+	return o.Seen(p.at+1, p.all)
 }
 
 // flatten joins the float outputs of a graph.

@@ -27,6 +27,10 @@ func (q *quantizer) calibrate(ctx context.Context) error {
 	o.Progress = func(done, total int64) { q.o.progress("calibrate", int(done), int(total)) }
 	o.Observe = ms.observe
 	var err error
+	if o.Observed, err = q.restoreMoments(ms); err != nil {
+		return err
+	}
+	o.Seen = q.momentsSaver(ms)
 	if q.probe, err = eval.NewProbe(ctx, q.m, q.o.Calib, o); err != nil {
 		return err
 	}

@@ -107,15 +107,15 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 	}
 	f := dtypeOf(o.bits).Format()
 	lv := kernels.DefaultLevels(f)
-	blocks := tensor.AlignedBytes(int(o.bytes))
-	if err := c.encode(blocks, o.bits, q.o.Threads); err != nil {
+	blocks, err := q.encoded(c, o.bits, tensor.AlignedBytes(int(o.bytes)))
+	if err != nil {
 		return fmt.Errorf("%d bits: %w", o.bits, err)
 	}
 	lost, total := make([]float64, c.n), make([]float64, c.n)
 	noise, signal := make([]float64, c.n), make([]float64, c.n)
 	original := *c
 	original.target = nil
-	err := c.eachSlab(q.o.Threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
+	err = c.eachSlab(q.o.Threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
 		given := rows
 		if c.target != nil {
 			given = make([]float32, n*c.k)
@@ -154,14 +154,7 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 	if sig > 0 {
 		o.plain = nse / sig
 	}
-	if q.kept+int64(len(blocks)) <= blocksLimit {
-		q.kept += int64(len(blocks))
-		if c.blocks == nil {
-			c.blocks = map[int][]byte{}
-		}
-		c.blocks[o.bits] = blocks
-	}
-	return nil
+	return q.remember(c, o.bits, blocks)
 }
 
 // cost is the mean square of a row's product with its inputs, as far as they are known, but for a factor that

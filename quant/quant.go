@@ -48,6 +48,7 @@ type Options struct {
 	Calib        *dataset.Data // activations for importance and sensitivity; nil = data-free
 	Eval         *dataset.Data // measures the result; never used to choose anything
 	EvalOptions  eval.Options
+	Work         *Work // keeps what is measured; nil = in memory only
 	Threads      int
 	Version      string // of dsk, for the history
 	Progress     func(stage string, done, total int64)
@@ -100,6 +101,9 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 		return nil, nil, &fault.Usage{What: "the model has no weight matrix to quantize (was it converted with --no-fuse?)"}
 	}
 	q.findBiases()
+	if err := q.begin(ctx); err != nil {
+		return nil, nil, err
+	}
 	if err := q.calibrate(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -208,6 +212,8 @@ type quantizer struct {
 	measured   int
 	halves     *[]string         // names of the constants that narrow stores in 16 bits
 	kept       int64             // bytes of blocks in the candidates
+	spilled    int               // blocks in the folder of work
+	made       map[string]int    // encodings so far, by candidate and width
 	integer    map[string]string // weights of convolutions that static activations concern: how they compute
 }
 

@@ -120,8 +120,10 @@ func (q *quantizer) sequential(ctx context.Context) error {
 	rows := 0 // that a stage reads
 	for done := 0; done < len(all); {
 		batch := affordable(all[done:], rows)
-		if err := q.watchReference(ctx, batch); err != nil {
-			return err
+		if !q.saved(batch...) {
+			if err := q.watchReference(ctx, batch); err != nil {
+				return err
+			}
 		}
 		for _, s := range batch {
 			q.o.progress("quantize in sequence", done, len(all))
@@ -227,6 +229,23 @@ func (q *quantizer) quantizeStage(ctx context.Context, s *stage, sums *rowSums) 
 			p.rx = make([]float32, p.n*s.k)
 		}
 	}
+	var err error
+	if !q.restoreStage(s) {
+		err = q.watchStage(ctx, s, sums)
+	}
+	for _, p := range s.products {
+		p.pending = false
+		if err == nil && s.seen >= sequentialRows*s.k {
+			err = q.requantize(s, p, sums)
+		}
+		p.rx = nil
+	}
+	s.xx, s.dx, s.x = nil, nil, nil
+	return err
+}
+
+// watchStage fills in the stage's sums.
+func (q *quantizer) watchStage(ctx context.Context, s *stage, sums *rowSums) error {
 	err := q.probe.Watch(ctx, q.encode(), observer([]*stage{s},
 		func(i int, s *stage, x []float32) {
 			if len(s.ref[i]) != len(x) { // how many rows there are depends on values
@@ -251,15 +270,10 @@ func (q *quantizer) quantizeStage(ctx context.Context, s *stage, sums *rowSums) 
 			}
 			delete(p.ref, i)
 		}))
-	for _, p := range s.products {
-		p.pending = false
-		if err == nil && s.seen >= sequentialRows*s.k {
-			err = q.requantize(s, p, sums)
-		}
-		p.rx = nil
+	if err != nil {
+		return err
 	}
-	s.xx, s.dx, s.x = nil, nil, nil
-	return err
+	return q.saveStage(s)
 }
 
 // mean returns the mean of x'.

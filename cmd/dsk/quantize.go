@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -24,7 +28,7 @@ type quantizeOptions struct {
 	maxKL, minAgreement            float64
 	calib, eval, report            string
 	maxLatency                     string
-	plan, force                    bool
+	plan, force, resume            bool
 	data                           dataFlags
 	ctx, scoreFrom                 int
 }
@@ -66,6 +70,7 @@ EXIT STATUS
 	f.BoolVar(&o.plan, "plan", false, "print size against predicted loss, write nothing")
 	f.StringVar(&o.report, "report", "", "write the report as HTML")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
+	f.BoolVar(&o.resume, "resume", false, "keep work in OUT.dsk.work until it is done, and go on from it after an interruption")
 	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window of text (0 = the model's)")
 	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored")
 	o.data.add(f)
@@ -82,25 +87,98 @@ func (a *app) runQuantize(ctx context.Context, path string, o *quantizeOptions) 
 			return err
 		}
 	}
+	if o.resume && (o.plan || o.output == "-") {
+		return &fault.Usage{What: "--resume keeps its work beside the output file: it needs -o FILE.dsk"}
+	}
 	f, m, err := a.openModel(ctx, path, true)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	p := a.newProgress()
-	defer p.finish()
-	qo.Progress = p.report
+	qo.Progress = func(stage string, done, total int64) {
+		if ctx.Err() == nil {
+			p.report(stage, done, total)
+		}
+	}
+	if !o.plan && o.output != "-" {
+		qo.Work = quant.NewWork(o.output+".work", buildID(), o.resume)
+	}
+	err = a.quantize(ctx, m, o, qo, p)
+	if errors.Is(err, errLeft) {
+		// What computes still reads the files, until the program ends.
+		qo.Work.Abandon()
+		return ctx.Err()
+	}
+	return errors.Join(err, qo.Work.Close(err == nil), f.Close())
+}
+
+// patience is how long an interrupted computation may take to end by itself.
+const patience = 300 * time.Millisecond
+
+// errLeft says that work goes on although its caller does not wait any more.
+var errLeft = errors.New("left")
+
+// promptly runs work, which cannot be stopped at every moment: if it does not end soon after an interruption it is left to the end of the
+// program, and errLeft is returned.
+func promptly(ctx context.Context, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return errLeft
+	}
+}
+
+// buildID tells programs apart: the hash of the one that runs.
+func buildID() string {
+	path, err := os.Executable()
+	if err != nil {
+		return version
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return version
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return version
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// quantize does what was asked for.
+func (a *app) quantize(ctx context.Context, m *model.Model, o *quantizeOptions, qo quant.Options, p *progress) error {
 	if o.plan {
-		points, err := quant.Plan(ctx, m, qo)
+		var points []quant.Point
+		err := promptly(ctx, func() (err error) {
+			points, err = quant.Plan(ctx, m, qo)
+			return err
+		})
+		p.finish()
 		if err != nil {
 			return err
 		}
-		p.finish()
 		a.printPlan(points)
 		return nil
 	}
-	out, r, err := quant.Apply(ctx, m, qo)
+	var out *model.Model
+	var r *quant.Report
+	err := promptly(ctx, func() (err error) {
+		out, r, err = quant.Apply(ctx, m, qo)
+		return err
+	})
 	p.finish()
+	if errors.Is(err, errLeft) {
+		return err
+	}
 	var gate *fault.Gate
 	if err != nil && !(errors.As(err, &gate) && r != nil) {
 		return err
