@@ -7,36 +7,73 @@ import (
 	"slices"
 
 	"github.com/dsk-toolkit/dsk/eval"
-	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
 const (
-	// staticSamples is how many elements of a value each run of the calibration data gives, spread evenly.
-	staticSamples = 2048
+	// staticPixels is how many pixels of a value each run of the calibration data gives, spread evenly.
+	staticPixels = 64
 	// staticError is the part of a value's mean square above which its quantization error keeps the convolutions that read it
 	// in floats.
 	staticError = 0.01
 )
 
-// staticRange is what calibration knows of a value, or of several that must be quantized alike.
-type staticRange struct {
-	samples []float32
-	lo, hi  float32
-	scale   float32
-	zero    uint8
-	err     float64 // mean square error over mean square
-}
-
-// statics chooses scales and zero points for the images between convolutions.
+// statics chooses scales and zero points for the images between convolutions (static activations), and 8-bit weights for the
+// convolutions that read them. Steps: find, observe (a run of the calibration data), equalize (static_equalize.go), choose,
+// rewrite.
 type statics struct {
 	g      *model.Graph
 	maker  map[string]*model.Node
-	group  map[string]*staticRange // by value
-	seen   map[string]bool         // values that have been observed in this run
-	report map[string]string       // by weight: how the convolution computes
+	seen   map[string]*observed // by value
+	group  map[string]*staticRange
+	convs  []*staticConv
+	report map[string]string // by weight: how the convolution computes
+}
+
+// staticConv is a convolution that could compute with bytes.
+type staticConv struct {
+	node    *model.Node
+	w, bias []float32 // rows of filters, channels last
+	k       int       // of a row
+	group   int
+}
+
+// channel is the input channel that element k of row m reads.
+func (c *staticConv) channel(m, k int) int {
+	if c.group > 1 {
+		return m // depthwise
+	}
+	return k % c.depth()
+}
+
+// depth is the number of channels that a filter reads.
+func (c *staticConv) depth() int { return c.k / c.window() }
+
+func (c *staticConv) window() int {
+	n := 1
+	for _, d := range c.node.Ints("kernel_shape") {
+		n *= int(d)
+	}
+	return n
+}
+
+// observed is what calibration knows of a value.
+type observed struct {
+	channels int
+	samples  []float32 // pixels with all channels
+	lo, hi   []float32 // by channel
+	sum      []float64 // by channel
+	count    int       // pixels
+}
+
+// staticRange is the quantization of values that must be quantized alike.
+type staticRange struct {
+	values []string
+	scale  float32
+	zero   uint8
+	err    float64 // mean square error over mean square
 }
 
 // usesStatic reports whether activations of convolutions get static scales: their ranges must be known from
@@ -51,9 +88,9 @@ func (q *quantizer) makeStatic(ctx context.Context, out *model.Model) error {
 	if !q.usesStatic() {
 		return nil
 	}
-	s := &statics{g: q.m.Graph, maker: map[string]*model.Node{}, group: map[string]*staticRange{}, report: map[string]string{}}
-	if !s.find() {
-		return nil
+	s := &statics{g: q.m.Graph, maker: map[string]*model.Node{}, seen: map[string]*observed{}, group: map[string]*staticRange{}, report: map[string]string{}}
+	if found, err := s.find(); err != nil || !found {
+		return err
 	}
 	o := q.o.EvalOptions
 	o.Threads = q.o.Threads
@@ -62,12 +99,9 @@ func (q *quantizer) makeStatic(ctx context.Context, out *model.Model) error {
 	if _, err := eval.NewProbe(ctx, q.m, q.o.Calib, o); err != nil {
 		return err
 	}
-	done := map[*staticRange]bool{}
-	for _, r := range s.group {
-		if !done[r] {
-			done[r] = true
-			r.choose()
-		}
+	s.equalize()
+	for _, r := range s.ranges() {
+		s.choose(r)
 	}
 	if err := s.rewrite(out.Graph); err != nil {
 		return err
@@ -77,89 +111,166 @@ func (q *quantizer) makeStatic(ctx context.Context, out *model.Model) error {
 }
 
 // find collects the values to quantize: the images that convolutions read, and what these are put together from.
-func (s *statics) find() bool {
+func (s *statics) find() (bool, error) {
 	for _, n := range s.g.Nodes {
 		for _, o := range n.Outputs {
 			s.maker[o] = n
 		}
 	}
-	var add func(name string, r *staticRange)
-	add = func(name string, r *staticRange) {
-		if old := s.group[name]; old != nil {
-			for v, g := range s.group {
-				if g == r {
-					s.group[v] = old
-				}
-			}
-			return
-		}
-		s.group[name] = r
-		n := s.maker[name]
-		if n == nil || model.DataInputs(n) == 0 {
-			return
-		}
-		for _, v := range append(slices.Clone(n.Inputs[:model.DataInputs(n)]), n.Outputs...) {
-			add(v, s.group[name])
-		}
-	}
 	for _, n := range s.g.Nodes {
-		if w := s.g.Init[n.In(1)]; w != nil && model.IntConvFits(n, w.Shape, true) {
-			for _, i := range []int{0, 3} {
-				if v := n.In(i); v != "" && s.group[v] == nil && s.g.Init[v] == nil {
-					add(v, &staticRange{})
-				}
+		w := s.g.Init[n.In(1)]
+		if w == nil || !model.IntConvFits(n, w.Shape, true) {
+			continue
+		}
+		c := &staticConv{node: n, group: int(n.Int("group", 1)), k: w.Len() / max(w.Shape[0], 1), bias: make([]float32, w.Shape[0])}
+		if b := s.g.Init[n.In(2)]; b != nil {
+			if b.DType != tensor.F32 || b.Len() != len(c.bias) {
+				continue
+			}
+			loaded, err := b.Loaded()
+			if err != nil {
+				return false, err
+			}
+			copy(c.bias, loaded.F32())
+		} else if n.In(2) != "" {
+			continue
+		}
+		var err error
+		if c.w, err = floatRows(w); err != nil {
+			return false, err
+		}
+		if c.w == nil || s.g.Init[n.In(0)] != nil {
+			continue
+		}
+		s.convs = append(s.convs, c)
+		for _, i := range []int{0, 3} {
+			if v := n.In(i); v != "" && s.g.Init[v] == nil {
+				s.add(v, &staticRange{})
 			}
 		}
 	}
-	return len(s.group) > 0
+	return len(s.convs) > 0, nil
+}
+
+// add puts a value into a group, with what it is put together from, or joins the groups.
+func (s *statics) add(name string, r *staticRange) {
+	if old := s.group[name]; old != nil {
+		if old != r {
+			for _, v := range r.values {
+				s.group[v] = old
+			}
+			old.values = append(old.values, r.values...)
+		}
+		return
+	}
+	s.group[name] = r
+	r.values = append(r.values, name)
+	if n := s.maker[name]; n != nil {
+		for _, v := range moved(n) {
+			s.add(v, s.group[name])
+		}
+	}
+}
+
+// moved lists the values that an operator moves elements from and to; none if it does anything else.
+func moved(n *model.Node) []string {
+	k := model.DataInputs(n)
+	if k == 0 {
+		return nil
+	}
+	return append(slices.Clone(n.Inputs[:k]), n.Outputs...)
+}
+
+// ranges lists the groups in the order of the convolutions.
+func (s *statics) ranges() []*staticRange {
+	var out []*staticRange
+	for _, c := range s.convs {
+		for _, i := range []int{0, 3} {
+			if r := s.group[c.node.In(i)]; r != nil && !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
 }
 
 // observe takes samples of the values that a node is about to read.
 func (s *statics) observe(n *model.Node, in []*tensor.Tensor) {
 	for i, name := range n.Inputs {
-		r := s.group[name]
-		if r == nil || in[i] == nil || in[i].DType != tensor.F32 || len(in[i].Data) == 0 {
+		if s.group[name] == nil || in[i] == nil || in[i].DType != tensor.F32 || len(in[i].Data) == 0 {
 			continue
 		}
-		x := in[i].F32()
-		step := max(len(x)/staticSamples, 1) | 1 // odd: all channels come by
-		for at := 0; at < len(x); at += step {
-			r.samples = append(r.samples, x[at])
+		x, shape := in[i].F32(), in[i].Shape
+		o := s.seen[name]
+		if o == nil {
+			o = &observed{channels: 1}
+			if last, _, err := model.ChannelsLast(n); len(shape) == 4 && (err == nil && last || n.Op != "Conv") {
+				o.channels = shape[3]
+			}
+			o.lo, o.hi, o.sum = make([]float32, o.channels), make([]float32, o.channels), make([]float64, o.channels)
+			s.seen[name] = o
 		}
-		for _, v := range x {
-			r.lo, r.hi = min(r.lo, v), max(r.hi, v)
+		c := o.channels
+		if len(x)%c != 0 {
+			continue
 		}
+		pixels := len(x) / c
+		step := max(pixels/(staticPixels*max(1, 64/c)), 1) | 1
+		for p := range pixels {
+			row := x[p*c : (p+1)*c]
+			for ch, v := range row {
+				o.lo[ch], o.hi[ch] = min(o.lo[ch], v), max(o.hi[ch], v)
+				o.sum[ch] += float64(v)
+			}
+			if p%step == 0 {
+				o.samples = append(o.samples, row...)
+			}
+		}
+		o.count += pixels
 	}
 }
 
 // choose searches the range whose levels lose least: what lies beyond it is clipped.
-func (r *staticRange) choose() {
-	var square float64
-	for _, v := range r.samples {
-		square += float64(v) * float64(v)
-	}
+func (s *statics) choose(r *staticRange) {
 	r.scale, r.err = 1, math.Inf(1)
+	var square float64
+	var lo, hi float32
+	for _, name := range r.values {
+		o := s.seen[name]
+		if o == nil {
+			continue
+		}
+		for _, v := range o.samples {
+			square += float64(v) * float64(v)
+		}
+		lo, hi = min(lo, slices.Min(o.lo)), max(hi, slices.Max(o.hi))
+	}
 	if square == 0 || math.IsNaN(square) || math.IsInf(square, 0) {
 		return
 	}
 	best := math.Inf(1)
 	for i := range 40 {
 		part := 1 - float32(i)*0.02
-		lo, hi := r.lo*part, r.hi*part
-		scale := (hi - lo) / 255
+		scale := float32(hi*part-lo*part) / 255
 		if !(scale > 1e-20) {
 			continue
 		}
-		zero := uint8(math.RoundToEven(float64(-lo / scale)))
+		zero := math.RoundToEven(float64(-lo * part / scale))
 		var lost float64
 		inverse := 1 / scale
-		for _, v := range r.samples {
-			level := min(max(math.RoundToEven(float64(v*inverse)), -float64(zero)), 255-float64(zero))
-			d := float64(v) - level*float64(scale)
-			lost += d * d
+		for _, name := range r.values {
+			o := s.seen[name]
+			if o == nil {
+				continue
+			}
+			for _, v := range o.samples {
+				level := min(max(math.RoundToEven(float64(v*inverse)), -zero), 255-zero)
+				d := float64(v) - float64(level*float64(scale))
+				lost += float64(d * d)
+			}
 		}
 		if lost < best {
-			best, r.scale, r.zero, r.err = lost, scale, zero, lost/square
+			best, r.scale, r.zero, r.err = lost, scale, uint8(zero), lost/square
 		}
 	}
 }
@@ -167,12 +278,9 @@ func (r *staticRange) choose() {
 // rewrite puts the quantization into a graph.
 func (s *statics) rewrite(g *model.Graph) error {
 	now := map[string]string{} // the value that takes another's place
-	weights := map[string]string{}
-	for _, n := range s.g.Nodes {
-		w := s.g.Init[n.In(1)]
-		if w == nil || !model.IntConvFits(n, w.Shape, true) {
-			continue
-		}
+	done := map[string]*staticConv{}
+	for _, c := range s.convs {
+		n := c.node
 		if v, r := s.worst(n); r.err > staticError {
 			s.report[n.In(1)] = fmt.Sprintf("stays float: levels of %s lose %.2g of its mean square", v, r.err)
 			continue
@@ -182,13 +290,7 @@ func (s *statics) rewrite(g *model.Graph) error {
 				s.mark(v, now)
 			}
 		}
-		rows, err := gridRows(w)
-		if err != nil {
-			return err
-		}
-		name := n.In(1) + ".grid"
-		g.Init[name] = rows
-		weights[n.Outputs[0]] = name
+		done[n.Outputs[0]] = c
 		s.report[n.In(1)] = "int8 for each filter; static activations"
 	}
 	var nodes []*model.Node
@@ -206,8 +308,8 @@ func (s *statics) rewrite(g *model.Graph) error {
 		}
 	}
 	for _, n := range g.Nodes {
-		if name := weights[n.Outputs[0]]; name != "" {
-			n.Inputs[1] = name
+		if c := done[n.Outputs[0]]; c != nil {
+			s.place(g, n, c)
 		}
 		for i, in := range n.Inputs {
 			if now[in] != "" {
@@ -229,14 +331,27 @@ func (s *statics) rewrite(g *model.Graph) error {
 	return err
 }
 
+// place gives a convolution its weights on grids, and its bias.
+func (s *statics) place(g *model.Graph, n *model.Node, c *staticConv) {
+	w, bias := n.In(1)+".grid", n.Outputs[0]+".bias8"
+	rows, shift := c.gridded(s.seen[c.node.In(0)])
+	g.Init[w] = tensor.FromSlice(rows, g.Init[n.In(1)].Shape...)
+	g.Init[bias] = tensor.FromSlice(shift, len(shift))
+	n.Inputs[1] = w
+	for len(n.Inputs) < 3 {
+		n.Inputs = append(n.Inputs, "")
+	}
+	n.Inputs[2] = bias
+}
+
 // mark notes that a value is quantized, and what it is put together from.
 func (s *statics) mark(v string, now map[string]string) {
 	if now[v] != "" || s.group[v] == nil {
 		return
 	}
 	now[v] = v + ".dequantized"
-	if n := s.maker[v]; n != nil && model.DataInputs(n) > 0 {
-		for _, o := range append(slices.Clone(n.Inputs[:model.DataInputs(n)]), n.Outputs...) {
+	if n := s.maker[v]; n != nil {
+		for _, o := range moved(n) {
 			s.mark(o, now)
 		}
 	}
@@ -249,42 +364,6 @@ func (s *statics) worst(n *model.Node) (string, *staticRange) {
 		v = z
 	}
 	return v, s.group[v]
-}
-
-// gridRows returns filters in row-major order, rounded to multiples of the largest weight over 127.
-func gridRows(w *tensor.Tensor) (*tensor.Tensor, error) {
-	loaded, err := w.Loaded()
-	if err != nil {
-		return nil, err
-	}
-	n, k := w.Shape[0], 1
-	for _, d := range w.Shape[1:] {
-		k *= d
-	}
-	out := tensor.New(tensor.F32, w.Shape...)
-	for r := range n {
-		row := out.F32()[r*k : (r+1)*k]
-		switch {
-		case loaded.Layout == tensor.Panel16:
-			kernels.PanelRowF32(row, kernels.Weights{Kind: floatKind(loaded.DType), N: n, K: k, Data: loaded.Data}, r)
-		case loaded.DType == tensor.F32:
-			copy(row, loaded.F32()[r*k:])
-		default:
-			return nil, fmt.Errorf("weights %v are not in float32", w)
-		}
-		var most float64
-		for _, v := range row {
-			most = max(most, math.Abs(float64(v)))
-		}
-		scale := float32(most / 127)
-		if scale == 0 {
-			continue
-		}
-		for i, v := range row {
-			row[i] = float32(math.RoundToEven(float64(v)/float64(scale))) * scale
-		}
-	}
-	return out, nil
 }
 
 // noteStatic says in the report how convolutions with static activations compute.
