@@ -19,9 +19,8 @@ type IntConv struct {
 	g      Window
 	c, n   int
 	z      Quantized
-	pad    uint8      // what lies outside the image: the zero point of x
-	y      *Quantized // nil: the output is float32
-	act    Activation
+	pad    uint8 // what lies outside the image: the zero point of x
+	out    levelOutput
 	w      levelPanels // a segment for each line of the window
 	start  []int32     // -x.Zero sum w
 	mult   []float32
@@ -41,7 +40,7 @@ func NewIntConv(g *Window, c, n int, w []int8, scale, bias []float32, x, z Quant
 		panic("kernels: NewIntConv: filters do not fit the window")
 	}
 	size := (Panels(n) + 1) * PanelRows // tiles of two panels read on
-	v := &IntConv{g: *g, c: c, n: n, z: z, pad: x.Zero, y: y, act: act, w: packLevels(w, n, g.KH, g.KW*c),
+	v := &IntConv{g: *g, c: c, n: n, z: z, pad: x.Zero, out: newLevelOutput(act, y), w: packLevels(w, n, g.KH, g.KW*c),
 		start: make([]int32, size), mult: make([]float32, size), bias: make([]float32, size)}
 	copy(v.bias, bias)
 	for r := range n {
@@ -102,8 +101,8 @@ func (v *IntConv) ScratchBytes() int { return levelSumBytes + v.bandBytes() }
 // z is nil or lies as dst, in bytes. dst must not overlap src.
 func (v *IntConv) Run(dst, src, z []byte, lo, hi, p0, p1 int, scratch []byte) {
 	g := &v.g
-	out := g.OH * g.OW * v.n
-	if len(dst) < out*outputBytes(v.y) || len(src) < g.H*g.W*v.c || z != nil && len(z) < out || len(scratch) < v.ScratchBytes() ||
+	size := g.OH * g.OW * v.n
+	if len(dst) < size*outputBytes(v.out.y) || len(src) < g.H*g.W*v.c || z != nil && len(z) < size || len(scratch) < v.ScratchBytes() ||
 		lo < 0 || hi > v.Units() || p0 < 0 || p1 > v.Panels() {
 		panic("kernels: IntConv.Run: dst, src, z or scratch is too short")
 	}
@@ -136,7 +135,7 @@ func (v *IntConv) Run(dst, src, z []byte, lo, hi, p0, p1 int, scratch []byte) {
 // band computes n lines of pixels pixels, the first of which is number at of the image; lines of x are ldy apart.
 func (v *IntConv) band(dst, z, x []byte, ldy, at, pixels, n, p0, p1 int, sums []byte) {
 	g := &v.g
-	last, e := min(p1*PanelRows, v.n), outputBytes(v.y)
+	last, e := min(p1*PanelRows, v.n), outputBytes(v.out.y)
 	t := levelTile{ldd: v.n * e, ldx: v.step, ldz: v.n, zZero: int32(v.z.Zero), zScale: v.z.Scale, sums: unsafe.Pointer(&sums[0])}
 	t.jump = g.DilationH*v.width - 4*v.w.k
 	_ = x[(n-1)*ldy+(pixels-1)*v.step+(g.KH-1)*g.DilationH*v.width+4*v.w.k-1]
@@ -152,7 +151,7 @@ func (v *IntConv) band(dst, z, x []byte, ldy, at, pixels, n, p0, p1 int, sums []
 			if z != nil {
 				t.z = unsafe.Pointer(&z[first:end][0])
 			}
-			t.run(pixels, cols, v.act, v.y)
+			t.run(pixels, cols, &v.out)
 		}
 	}
 }

@@ -23,6 +23,9 @@ const tileValues = 16
 // levelOrder is how dwords lie after levels of two rows are packed.
 var levelOrder = [16]uint32{0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15}
 
+// curveLast and curveMagic are constants of curves.
+var curveLast, curveMagic float32 = curveParts - 1, expMagic
+
 // levelStripAMX computes blocks blocks of rows rows each, and moves t behind them; rows is 32, or fewer with shapes to fit.
 //
 //go:noescape
@@ -123,7 +126,7 @@ func levelStripSIMD(t *levelTile, pixels int) int {
 			levelStripAMX(t, 1, rest, &rowTiles[rest])
 		}
 	}
-	if t.q == nil && done < pixels {
+	if t.q == nil && t.act&tileCurve == 0 && done < pixels {
 		levelTilesAVX512(t, pixels-done)
 		done = pixels
 	}

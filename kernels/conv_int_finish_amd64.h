@@ -5,7 +5,8 @@
 //	R15 z or nil           BX  ldz       R9  q or nil, R10 ldq
 //
 // CONSTANTS loads Z0, Z1 multipliers; Z2, Z3 bias; Z4, Z5 z's zero and scale; Z6 slope; Z7 inverse; Z20, Z21 lo, hi; Z22 zero in words;
-// Z23 lo as a level in words; Z24 the order of dwords after packing; Z25, Z26 negative. K1 the columns, K3 and K4 its halves. Rows in work
+// Z23 lo as a level in words; Z24 the order of dwords after packing; Z25, Z26 negative; of a curve Z16..Z19 and Z27..Z30 coefficients, Z6, Z7
+// scale and shift, Z15, Z20, Z21 bounds, Z31 what rounds. K1 the columns, K3 and K4 its halves. Rows in work
 // are in Z8..Z11; K2, K5 and K6 are the second row's masks. FINISH leaves dst, z and q behind the rows.
 
 #define CONSTANTS \
@@ -34,9 +35,27 @@
 	KMOVW CX, K4; \
 	MOVQ levelTile_negative(AX), CX; \
 	TESTQ CX, CX; \
-	JZ begun; \
+	JZ constant; \
 	VMOVDQU32 (CX), Z25; \
 	VMOVDQU32 64(CX), Z26; \
+constant: \
+	TESTL $32, levelTile_act(AX); \
+	JZ begun; \
+	MOVQ levelTile_curve(AX), CX; \
+	VMOVUPS (CX), Z16; \
+	VMOVUPS 64(CX), Z17; \
+	VMOVUPS 128(CX), Z18; \
+	VMOVUPS 192(CX), Z19; \
+	VMOVUPS 256(CX), Z27; \
+	VMOVUPS 320(CX), Z28; \
+	VMOVUPS 384(CX), Z29; \
+	VMOVUPS 448(CX), Z30; \
+	VBROADCASTSS levelTile_curveScale(AX), Z6; \
+	VBROADCASTSS levelTile_curveShift(AX), Z7; \
+	VBROADCASTSS levelTile_curveTop(AX), Z20; \
+	VBROADCASTSS ·curveLast(SB), Z21; \
+	VBROADCASTSS ·curveMagic(SB), Z31; \
+	VPXORD Z15, Z15, Z15; \
 begun:
 
 // ROWQ is a row of which q says how it is quantized.
@@ -80,6 +99,27 @@ begun:
 	VMULPS Z7, a, a; \
 	VMINPS a, Z21, a; \
 	VCVTPS2DQ a, a
+
+// CURVE leaves the level before its zero point, as levelCurve.level has it.
+#define CURVE(a) \
+	VFMADD213PS Z7, Z6, a; \
+	VMAXPS Z15, a, a; \
+	VMINPS Z20, a, a; \
+	VMINPS Z21, a, Z12; \
+	VADDPS Z31, Z12, Z12; \
+	VSUBPS Z31, Z12, Z13; \
+	VSUBPS Z13, a, a; \
+	VMOVAPS Z12, Z13; \
+	VMOVAPS Z12, Z14; \
+	VPERMI2PS Z30, Z29, Z13; \
+	VPERMI2PS Z28, Z27, Z14; \
+	VFMADD213PS Z14, a, Z13; \
+	VMOVAPS Z12, Z14; \
+	VPERMI2PS Z19, Z18, Z14; \
+	VPERMI2PS Z17, Z16, Z12; \
+	VFMADD213PS Z14, a, Z13; \
+	VFMADD213PS Z12, a, Z13; \
+	VCVTPS2DQ Z13, a
 
 #define FINISH \
 	MOVQ levelTile_sums(AX), SI; \
@@ -141,12 +181,15 @@ summed: \
 	SLOPE(Z10); \
 	SLOPE(Z11); \
 straight: \
-	TESTL $4, CX; \
+	TESTL $36, CX; \
 	JZ floats; \
+	TESTL $32, CX; \
+	JNZ curve; \
 	LEVEL(Z8); \
 	LEVEL(Z9); \
 	LEVEL(Z10); \
 	LEVEL(Z11); \
+bytes: \
 	VPACKSSDW Z9, Z8, Z8; \
 	VPACKSSDW Z11, Z10, Z10; \
 	VPADDSW Z22, Z8, Z8; \
@@ -159,6 +202,12 @@ straight: \
 	VMOVDQU8 Y8, K1, (DI); \
 	VMOVDQU8 Y9, K2, (DI)(DX*1); \
 	JMP next; \
+curve: \
+	CURVE(Z8); \
+	CURVE(Z9); \
+	CURVE(Z10); \
+	CURVE(Z11); \
+	JMP bytes; \
 values: \
 	VMOVUPS (SI), Z8; \
 	VMOVUPS 64(SI), Z9; \

@@ -67,7 +67,9 @@ type levelTile struct {
 	sums                                 unsafe.Pointer // levelRows x stripCols integers, on a line
 	q, negative                          unsafe.Pointer // where quantization runs along with the rows: Quantized, and what its zero is multiplied with
 	ldq                                  int
-	room                                 int // that may be read from x on
+	room                                 int            // that may be read from x on
+	curve                                unsafe.Pointer // levelCurve
+	curveScale, curveShift, curveTop     float32
 }
 
 // levelRows is the most rows (pixels) of a block of sums.
@@ -77,6 +79,9 @@ const levelSumBytes = levelRows * stripCols * 4
 
 // tileBytesOut asks for bytes, beside tileBounded and tileLeaky; lo and hi count levels from the zero point then.
 const tileBytesOut = 4
+
+// tileCurve asks for levels by a curve, with tileBytesOut.
+const tileCurve = 32
 
 // outputBytes is the size of an element of an output.
 func outputBytes(y *Quantized) int {
@@ -113,11 +118,25 @@ func (t *levelTile) bounded(act Activation, y *Quantized) {
 	t.lo = min(max(t.lo*t.inverse, low), t.hi)
 }
 
+// outputs makes t finish as o says. It returns false if the activation must be applied to values in between.
+func (t *levelTile) outputs(o *levelOutput) bool {
+	switch {
+	case o.curve != nil:
+		t.bounded(Activation{}, o.y)
+		t.act |= tileCurve
+		t.curve, t.curveScale, t.curveShift, t.curveTop = unsafe.Pointer(o.curve), o.curve.scale, o.curve.shift, o.curve.top
+	case tileFuses(o.act):
+		t.bounded(o.act, o.y)
+	default:
+		return false
+	}
+	return true
+}
+
 // run computes rows (pixels) of cols outputs.
-func (t *levelTile) run(rows, cols int, act Activation, y *Quantized) {
-	fused := tileFuses(act)
+func (t *levelTile) run(rows, cols int, o *levelOutput) {
+	fused := t.outputs(o)
 	if fused {
-		t.bounded(act, y)
 		if rows -= levelStripSIMD(t, rows); rows == 0 {
 			return
 		}
@@ -131,8 +150,8 @@ func (t *levelTile) run(rows, cols int, act Activation, y *Quantized) {
 			t.bounded(Activation{}, nil)
 			t.finish(t.sums, 4*stripCols, n, cols)
 			floats := unsafe.Slice((*float32)(t.sums), n*stripCols)
-			Activate(floats, floats, act)
-			t.bounded(Activation{}, y)
+			Activate(floats, floats, o.act)
+			t.bounded(Activation{}, o.y)
 			t.store(floats, n, cols)
 		}
 		if rows -= n; rows == 0 {
@@ -205,6 +224,10 @@ func (t *levelTile) finish(dst unsafe.Pointer, ldd, rows, cols int) {
 			}
 			if t.act&tileLeaky != 0 {
 				f = max(f, float32(f*t.slope))
+			}
+			if t.act&tileCurve != 0 {
+				unsafe.Slice((*uint8)(out), cols)[c] = (*levelCurve)(t.curve).level(f, t.zero)
+				continue
 			}
 			if t.act&tileBytesOut != 0 {
 				unsafe.Slice((*uint8)(out), cols)[c] = level(f, t.inverse, t.lo, t.hi, t.zero)

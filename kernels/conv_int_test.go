@@ -176,3 +176,27 @@ func TestQuantizeBytes(t *testing.T) {
 		}
 	})
 }
+
+// TestLevelCurve holds curves to their activations: to a hundredth of a level.
+func TestLevelCurve(t *testing.T) {
+	for _, kind := range []ActKind{ActSigmoid, ActTanh, ActSwish, ActHardSwish, ActGelu, ActGeluTanh} {
+		for _, y := range []Quantized{{0.03, 10}, {0.1, 3}, {1.0 / 255, 0}, {1.0 / 128, 128}, {0.5, 1}, {0.002, 250}} {
+			c := newLevelCurve(Activation{Kind: kind}, y)
+			worst := 0.0
+			for i := range 40000 {
+				v := float32(i-20000) / 500
+				f := []float32{v}
+				activateGeneric(f, f, Activation{Kind: kind})
+				exact := min(max(float64(f[0])/float64(y.Scale)+float64(y.Zero), 0), 255)
+				worst = max(worst, math.Abs(exact-float64(c.level(v, int32(y.Zero)))))
+			}
+			if worst > 0.52 {
+				t.Errorf("activation %d, %v: a level lies %.3f from its value", kind, y, worst)
+			}
+		}
+		for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+			newLevelCurve(Activation{Kind: kind}, Quantized{1e-30, 3}).level(v, 3)
+			newLevelCurve(Activation{Kind: kind}, Quantized{1e30, 3}).level(v, 3)
+		}
+	}
+}

@@ -12,8 +12,7 @@ import "unsafe"
 // implementation gives the same bits. It may be used by several goroutines at a time.
 type IntProduct struct {
 	n, k        int
-	y           *Quantized // nil: the output is float32
-	act         Activation
+	out         levelOutput
 	w           levelPanels
 	start       []int32 // zeros
 	negative    []int32 // -sum_k w[n,k]
@@ -26,7 +25,7 @@ func NewIntProduct(n, k int, w []int8, scale, bias []float32, y *Quantized, act 
 		panic("kernels: NewIntProduct: weights, scales or bias do not fit")
 	}
 	size := (Panels(n) + 1) * PanelRows // tiles of two panels read on
-	p := &IntProduct{n: n, k: k, y: y, act: act, w: packLevels(w, n, 1, k),
+	p := &IntProduct{n: n, k: k, out: newLevelOutput(act, y), w: packLevels(w, n, 1, k),
 		start: make([]int32, size), negative: make([]int32, size), scale: make([]float32, size), bias: make([]float32, size)}
 	copy(p.scale, scale)
 	copy(p.bias, bias)
@@ -58,7 +57,7 @@ func (p *IntProduct) ScratchBytes() int { return levelSumBytes + p.tail()*p.stri
 // Run computes rows [lo, hi) of x[rows][k] for the outputs of panels [p0, p1). q has the quantization of all rows, or one for
 // each row. dst[rows][n] holds bytes, or the bytes of float32. It must not overlap x.
 func (p *IntProduct) Run(dst, x []byte, q []Quantized, rows, lo, hi, p0, p1 int, scratch []byte) {
-	e := outputBytes(p.y)
+	e := outputBytes(p.out.y)
 	if lo < 0 || hi > rows || p0 < 0 || p1 > p.Panels() || len(x) < rows*p.k || len(dst) < rows*p.n*e ||
 		len(q) != 1 && len(q) != rows || len(scratch) < p.ScratchBytes() {
 		panic("kernels: IntProduct.Run: dst, x, q or scratch is too short")
@@ -90,12 +89,12 @@ func (p *IntProduct) Run(dst, x []byte, q []Quantized, rows, lo, hi, p0, p1 int,
 		if lo < whole {
 			at(lo)
 			t.x, t.ldx, t.room = unsafe.Pointer(&x[lo*p.k]), p.k, len(x)-lo*p.k
-			t.run(whole-lo, cols, p.act, p.y)
+			t.run(whole-lo, cols, &p.out)
 		}
 		if whole < hi {
 			at(whole)
 			t.x, t.ldx, t.room = unsafe.Pointer(&copied[0]), p.stride(), len(copied)
-			t.run(hi-whole, cols, p.act, p.y)
+			t.run(hi-whole, cols, &p.out)
 		}
 	}
 }
