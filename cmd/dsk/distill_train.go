@@ -19,7 +19,7 @@ import (
 type distillTrainOptions struct {
 	student, teacher, labels, data, eval, evalSplit string
 	output, report, alpha, temperature, targetSize  string
-	evalLimit, scoreFrom, qat                       int
+	evalLimit, qat                                  int
 	force                                           bool
 	part                                            dataFlags
 	augment                                         augmentFlags
@@ -180,7 +180,7 @@ func (a *app) distillOptions(ctx context.Context, o *distillTrainOptions) (*dist
 		if do.Eval, err = part.open(o.eval); err != nil {
 			return nil, closeAll, err
 		}
-		do.EvalOptions.Limit = o.evalLimit
+		do.EvalOptions.Limit, do.EvalOptions.Context = o.evalLimit, do.Context
 	}
 	if o.output != "-" {
 		do.Checkpoints = o.output + ".checkpoints"

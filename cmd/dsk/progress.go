@@ -18,6 +18,7 @@ type progress struct {
 	stage string
 	start time.Time
 	last  time.Time
+	first int64 // what was done when the stage was seen first
 	bar   *progressbar.ProgressBar
 }
 
@@ -58,23 +59,33 @@ func (p *progress) report(stage string, done, total int64) {
 	now := time.Now()
 	if stage != p.stage {
 		p.finish()
-		p.stage, p.start, p.last = stage, now, now
+		p.stage, p.start, p.last, p.first = stage, now, now, done
 	}
 	switch {
 	case now.Sub(p.start) < time.Second:
 	case p.mode == progressLines:
 		if now.Sub(p.last) >= lineInterval && done < total {
 			p.last = now
-			fmt.Fprintf(p.out, "%s: %d of %d\n", stage, done, total)
+			fmt.Fprintf(p.out, "%s: %d of %d%s\n", stage, done, total, p.pace(now, done, total))
 		}
 	default:
 		if p.bar == nil {
 			p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(stage),
-				progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionClearOnFinish(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"), progressbar.OptionThrottle(100*time.Millisecond),
 				progressbar.OptionEnableColorCodes(os.Getenv("NO_COLOR") == ""))
 		}
 		_ = p.bar.Set64(min(done, total))
 	}
+}
+
+// pace says how fast the stage is and how long it will take, once that is known.
+func (p *progress) pace(now time.Time, done, total int64) string {
+	rate := float64(done-p.first) / now.Sub(p.start).Seconds()
+	if rate <= 0 {
+		return ""
+	}
+	left := time.Duration(float64(total-done) / rate * float64(time.Second))
+	return fmt.Sprintf(", %.3g/s, %v left", rate, left.Round(time.Second))
 }
 
 // finish clears the bar.
