@@ -13,12 +13,47 @@ import (
 // defaultBPW is the adaptive strategy's budget, weights only, when none is given.
 const defaultBPW = 4.5
 
-// choose sets every candidate's width, and makes the blocks of products in sequence.
+// sequenceMargin is the part of a packed file's budget that is kept for what the blocks made in sequence take more.
+const sequenceMargin = 400
+
+// packs reports whether the file will be packed: where its size counts, and nothing is gained by mapping it, as language
+// models do, whose weights are read once for each token.
+func (q *quantizer) packs() bool {
+	return q.o.Strategy == Adaptive && q.budget() > 0 && q.o.MaxLatency == 0 && q.m.Meta.LM == nil
+}
+
+// choose sets every candidate's width, and makes the blocks of products in sequence. A packed file's size depends
+// on what the blocks are: if those have outgrown the budget, all is chosen again with less.
 func (q *quantizer) choose(ctx context.Context) error {
+	if q.packs() && q.o.Calib != nil {
+		q.margin = q.budget() / sequenceMargin
+	}
 	if err := q.chooseWidths(ctx); err != nil {
 		return err
 	}
-	return q.sequential(ctx)
+	var saved []candidate
+	for _, c := range q.candidates {
+		saved = append(saved, *c)
+	}
+	for {
+		if err := q.sequential(ctx); err != nil || !q.packs() {
+			return err
+		}
+		size, err := q.size()
+		if err != nil || size <= q.budget() {
+			return err
+		}
+		q.margin += size - q.budget() + q.budget()/1000
+		for i, c := range q.candidates {
+			*c = saved[i]
+		}
+		if err := q.fitBudget(); err != nil {
+			return err
+		}
+		if err := q.doNoHarm(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 func (q *quantizer) chooseWidths(ctx context.Context) error {
@@ -52,9 +87,8 @@ func (q *quantizer) chooseWidths(ctx context.Context) error {
 	return q.doNoHarm(ctx)
 }
 
-// doNoHarm holds the choice against one width for all weights, the widest that takes no more bytes, and against
-// that width as the least for each. The additive model of the loss is only a model: of the three, what has the
-// least loss on the calibration data is taken.
+// doNoHarm holds the choice against one that has no weight narrower than the widest uniform width that fits. The additive model
+// of the loss is only a model: what has less loss on the calibration data is taken.
 func (q *quantizer) doNoHarm(ctx context.Context) error {
 	if q.probe == nil {
 		return nil
@@ -65,34 +99,32 @@ func (q *quantizer) doNoHarm(ctx context.Context) error {
 		q.restore(mixed)
 		return err
 	}
-	bits := widths[at]
-	best, err := q.divergence(ctx, q.encodeChoice(mixed))
+	all := make([][]option, len(q.candidates))
+	for i, c := range q.candidates {
+		all[i], c.options = c.options, c.options[:at+1]
+	}
+	if q.budget() == 0 {
+		allocate(q.candidates, spend)
+	} else {
+		err = q.fitBudget()
+	}
+	for i, c := range q.candidates {
+		c.options = all[i]
+		c.why = fmt.Sprintf("%s, at least %d bit", c.why, widths[at])
+	}
 	if err != nil {
 		return err
 	}
-	chosen := mixed
-	uniform := make([]choice, len(q.candidates))
-	for i, c := range q.candidates {
-		uniform[i] = choice{c.options[at], fmt.Sprintf("uniform %d bit does better than mixed widths on the calibration data", bits)}
-		c.options = c.options[:at+1]
-	}
-	allocate(q.candidates, spend)
 	atLeast := q.choices()
-	for i, c := range q.candidates {
-		c.options = c.options[:len(widths)]
-		atLeast[i].why = fmt.Sprintf("%s, at least %d bit", c.why, bits)
+	loss, err := q.divergence(ctx, q.encodeChoice(atLeast))
+	if err != nil {
+		return err
 	}
-	for _, other := range [][]choice{uniform, atLeast} {
-		loss, err := q.divergence(ctx, q.encodeChoice(other))
-		if err != nil {
-			return err
-		}
-		if loss < best {
-			best, chosen = loss, other
-		}
+	best, err := q.divergence(ctx, q.encodeChoice(mixed))
+	if err == nil && loss < best {
+		q.restore(atLeast)
 	}
-	q.restore(chosen)
-	return nil
+	return err
 }
 
 // widestUniform sets the widest width for all weights that takes no more bytes than the weights may spend, or
@@ -108,7 +140,7 @@ func (q *quantizer) widestUniform(spend int64) (int, error) {
 			}
 			continue
 		}
-		if size, err := q.size(); err != nil || size <= q.budget() {
+		if size, err := q.size(); err != nil || size <= q.budget()-q.margin {
 			return at, err
 		}
 	}
@@ -172,20 +204,31 @@ func (q *quantizer) fitBudget() error {
 	if smallest > want {
 		return &fault.Gate{What: fmt.Sprintf("the target of %d bytes cannot be met: with every weight at 2 bit the file has %d bytes", want, smallest)}
 	}
-	// The rest of the file hardly depends on the widths, but its compressed header does a little.
+	want = max(want-q.margin, smallest)
+	// The rest of the file hardly depends on the widths, but its compressed header does a little, and in a packed file the tensors
+	// are coded together. So what a choice takes is measured, and the difference spent in the next one.
 	spend := q.weightBytes() + want - smallest
-	for {
+	for try := 0; ; try++ {
 		allocate(q.candidates, spend)
 		got, err := q.size()
 		if err != nil {
 			return err
 		}
-		if got <= want {
+		if got <= want && (try >= fitTries || want-got <= want/fitPart) {
 			return nil
 		}
-		spend -= got - want
+		spend += want - got
+		if try >= fitTries {
+			spend += want - got
+		}
 	}
 }
+
+// fitBudget is content with a file that leaves the fitPart-th part of the budget, and after fitTries with any that holds it.
+const (
+	fitPart  = 1000
+	fitTries = 5
+)
 
 // defaultRoom is what the weights may take where no target is given.
 func (q *quantizer) defaultRoom() int64 {
@@ -245,7 +288,7 @@ func (q *quantizer) smallestWithin(ctx context.Context) error {
 
 // allocate chooses widths whose bytes sum to at most budget (the narrowest ones if it is too
 // small): from the narrowest widths up, it takes the step with the largest fall of predicted loss per
-// byte among each candidate's steps on its lower convex hull. Ties go to graph order.
+// byte among each candidate's steps on its lower convex hull. Ties go to graph order. What is left is spent by exchanges.
 func allocate(cs []*candidate, budget int64) {
 	hulls := make([][]option, len(cs))
 	var used int64
@@ -277,6 +320,7 @@ func allocate(cs []*candidate, budget int64) {
 		used += hulls[best][at[best]].bytes - cs[best].choice.bytes
 		cs[best].choice = hulls[best][at[best]]
 	}
+	exchange(cs, budget-used)
 	for _, c := range cs {
 		c.why = fmt.Sprintf("predicted loss %.3g", c.sens*c.choice.err)
 	}

@@ -19,6 +19,7 @@ type candidate struct {
 	feedback *kernels.Feedback
 	bias     string         // the constant that can be moved with the weights (findBiases); "" = none
 	mean     []float64      // of the inputs, if the bias takes up the errors' mean; else nil
+	shift    []float64      // what the bias takes up beside that; nil = nothing
 	basis    string         // what the quantization goes by, for the report
 	target   []float32      // rows to quantize in place of the tensor's
 	blocks   map[int][]byte // by width: made before, kept while there is room

@@ -8,6 +8,7 @@ import (
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/model/dskfile"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -22,6 +23,7 @@ const blocksLimit = 1 << 30
 // they are needed.
 func (q *quantizer) encode() *model.Model {
 	out := q.m.Clone()
+	out.Packed = q.packs()
 	q.narrow(out.Graph)
 	quantized := map[string]bool{}
 	for _, c := range q.candidates {
@@ -107,7 +109,7 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 	}
 	f := dtypeOf(o.bits).Format()
 	lv := kernels.DefaultLevels(f)
-	blocks, err := q.encoded(c, o.bits, tensor.AlignedBytes(int(o.bytes)))
+	blocks, err := q.encoded(c, o.bits, tensor.AlignedBytes(int(c.size(o.bits))))
 	if err != nil {
 		return fmt.Errorf("%d bits: %w", o.bits, err)
 	}
@@ -153,6 +155,10 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 	}
 	if sig > 0 {
 		o.plain = nse / sig
+	}
+	if q.packs() {
+		made := &tensor.Tensor{DType: dtypeOf(o.bits), Shape: c.t.Shape, Layout: tensor.Panel16, Levels: lv, Data: blocks}
+		o.bytes = dskfile.PackedBytes(made, blocks)
 	}
 	return q.remember(c, o.bits, blocks)
 }

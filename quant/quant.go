@@ -215,6 +215,7 @@ type quantizer struct {
 	spilled    int               // blocks in the folder of work
 	made       map[string]int    // encodings so far, by candidate and width
 	integer    map[string]string // weights of convolutions that static activations concern: how they compute
+	margin     int64             // bytes of the budget that are not spent
 }
 
 // report measures the result and holds it against the gates. The report is complete

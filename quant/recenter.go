@@ -69,10 +69,13 @@ func (q *quantizer) place(g *model.Graph, c *candidate, bits int) {
 			return err
 		}
 		if dt == tensor.F16 {
-			halves(dst, moved)
+			halves(dst, moved, q.mantissa(b))
 			return nil
 		}
 		for i, v := range moved {
+			if q.packs() {
+				v = shortened(v, q.mantissa(b))
+			}
 			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
 		}
 		return nil
@@ -98,6 +101,9 @@ func (q *quantizer) recentred(c *candidate, b *tensor.Tensor, bits int) ([]float
 			for r := from; r < to; r++ {
 				kernels.DequantizeRow(got, blocks.Data, f, blocks.Levels, lo+r, c.k)
 				var shift float64
+				if c.shift != nil {
+					shift = c.shift[lo+r]
+				}
 				for i, w := range rows[r*c.k : (r+1)*c.k] {
 					shift += float64((float64(w) - float64(got[i])) * c.mean[i])
 				}

@@ -253,13 +253,13 @@ func (q *quantizer) momentsSaver(ms *moments) func(seen, all int) error {
 	}
 }
 
-// piece names the sums of a stage.
-func (s *stage) piece() string { return pieceName("stage", []string{s.reader}) }
+// piece names the sums of a stage, which depend on what the choice before them had to spend.
+func (q *quantizer) piece(s *stage) string { return pieceName("stage", []any{s.reader, q.margin}) }
 
 // saved reports whether an earlier run has kept the stage's sums.
 func (q *quantizer) saved(stages ...*stage) bool {
 	for _, s := range stages {
-		if q.o.Work.get(s.piece()) == nil {
+		if q.o.Work.get(q.piece(s)) == nil {
 			return false
 		}
 	}
@@ -268,7 +268,7 @@ func (q *quantizer) saved(stages ...*stage) bool {
 
 // restoreStage reads the sums of a stage; false if there are none.
 func (q *quantizer) restoreStage(s *stage) bool {
-	b := q.o.Work.get(s.piece())
+	b := q.o.Work.get(q.piece(s))
 	if b == nil {
 		return false
 	}
@@ -276,10 +276,12 @@ func (q *quantizer) restoreStage(s *stage) bool {
 	var seen [1]int64
 	takeNumbers(r, seen[:])
 	takeNumbers(r, s.total)
+	takeNumbers(r, s.lost)
 	takeNumbers(r, s.xx)
 	takeNumbers(r, s.dx)
 	for _, p := range s.products {
 		takeNumbers(r, p.rx)
+		takeNumbers(r, p.lost)
 	}
 	s.seen, s.ref = int(seen[0]), nil
 	return !r.bad && len(r.b) == 0
@@ -293,10 +295,12 @@ func (q *quantizer) saveStage(s *stage) error {
 	w := &sums{}
 	putNumbers(w, int64(s.seen))
 	putNumbers(w, s.total...)
+	putNumbers(w, s.lost...)
 	putNumbers(w, s.xx...)
 	putNumbers(w, s.dx...)
 	for _, p := range s.products {
 		putNumbers(w, p.rx...)
+		putNumbers(w, p.lost...)
 	}
-	return q.o.Work.put(s.piece(), bytes.Clone(w.b))
+	return q.o.Work.put(q.piece(s), bytes.Clone(w.b))
 }

@@ -27,24 +27,32 @@ const (
 //
 // so T is quantized in place of W, with the second moment of x'. This is the order of "true sequential" GPTQ with the inputs'
 // errors in the target (Li et al., "GPTAQ: Efficient finetuning-free quantization for asymmetric calibration", 2025),
-// and with the errors of the sum that the product goes to.
+// and with the errors of the sum that the product goes to. Where the product has a bias b, it takes up the means, and the moments
+// are those of what is left:
+//
+//	b' = b + E[r-r'] + W E[x] - Q E[x']
+//
+// A convolution is a product too, of its receptive fields.
 type stage struct {
 	k, seen  int
 	reader   string // output of the first node that reads x
 	products []*member
-	xx, dx   []float32         // sums of x' x'^T and of (x-x') x'^T over the rows seen
-	ref      map[int][]float32 // x by input of the calibration
-	total    []float64         // sum of x'
-	x        []float32         // x' of the present input
-	feedback *kernels.Feedback // of xx
+	shape    []int                // of a convolution's weights
+	xx, dx   []float32            // sums of x' x'^T and of (x-x') x'^T over the rows seen
+	ref      map[int][]float32    // x by input of the calibration
+	total    []float64            // sum of x'
+	lost     []float64            // sum of x-x'
+	x        []float32            // x' of the present input
+	feedback [2]*kernels.Feedback // of xx, and less the means
 }
 
-// member is a Linear of a stage.
+// member is a Linear or a Conv of a stage.
 type member struct {
 	*candidate
-	sum     string // output of the node that adds r to the product; "" if none does
-	operand int    // r's
-	rx      []float32
+	sum     string            // output of the node that adds r to the product; "" if none does
+	operand int               // r's
+	rx      []float32         // sum of (r-r') x'^T
+	lost    []float64         // sum of r-r'
 	ref     map[int][]float32 // r by input of the calibration
 }
 
@@ -73,18 +81,26 @@ func (q *quantizer) stages() []*stage {
 			}
 		}
 		c := known[n.In(1)]
-		if c == nil || !n.Is(model.DomainDsk, "Linear") {
+		conv := n.Is(model.DomainDsk, "Conv")
+		if c == nil || !conv && !n.Is(model.DomainDsk, "Linear") {
 			continue
 		}
-		s := byRows[n.Inputs[0]]
+		rows := rowsRead(n, c)
+		s := byRows[rows]
 		if s == nil {
 			s = &stage{k: c.k, reader: n.Outputs[0]}
-			byRows[n.Inputs[0]] = s
+			if conv {
+				s.shape = c.t.Shape
+			}
+			byRows[rows] = s
 			out = append(out, s)
 		}
 		p := &member{candidate: c}
 		s.products = append(s.products, p)
-		if n.Str("activation", "") == "" {
+		switch {
+		case conv && n.In(convSum) != "":
+			p.sum, p.operand = n.Outputs[0], convSum
+		case !conv && n.Str("activation", "") == "":
 			byOutput[n.Outputs[0]] = p
 		}
 	}
@@ -211,9 +227,9 @@ func observer(stages []*stage, read func(i int, s *stage, x []float32), added fu
 		for _, e := range events[n.Outputs[0]] {
 			switch {
 			case e.p == nil && in[0].DType == tensor.F32:
-				read(i, e.s, in[0].F32())
+				read(i, e.s, e.s.rows(n, in[0]))
 			case e.p != nil && in[e.p.operand].DType == tensor.F32:
-				added(i, e.s, e.p, in[e.p.operand].F32())
+				added(i, e.s, e.p, e.s.sums(n, in[e.p.operand]))
 			}
 		}
 		left--
@@ -223,10 +239,11 @@ func observer(stages []*stage, read func(i int, s *stage, x []float32), added fu
 
 // quantizeStage makes the blocks of a stage's products for the inputs that the model has with the blocks so far.
 func (q *quantizer) quantizeStage(ctx context.Context, s *stage, sums *rowSums) error {
-	s.xx, s.dx, s.total = make([]float32, s.k*s.k), make([]float32, s.k*s.k), make([]float64, s.k)
+	s.xx, s.dx = make([]float32, s.k*s.k), make([]float32, s.k*s.k)
+	s.total, s.lost = make([]float64, s.k), make([]float64, s.k)
 	for _, p := range s.products {
 		if p.sum != "" {
-			p.rx = make([]float32, p.n*s.k)
+			p.rx, p.lost = make([]float32, p.n*s.k), make([]float64, p.n)
 		}
 	}
 	var err error
@@ -238,7 +255,7 @@ func (q *quantizer) quantizeStage(ctx context.Context, s *stage, sums *rowSums) 
 		if err == nil && s.seen >= sequentialRows*s.k {
 			err = q.requantize(s, p, sums)
 		}
-		p.rx = nil
+		p.rx, p.lost = nil, nil
 	}
 	s.xx, s.dx, s.x = nil, nil, nil
 	return err
@@ -254,10 +271,9 @@ func (q *quantizer) watchStage(ctx context.Context, s *stage, sums *rowSums) err
 			}
 			s.seen += len(x) / s.k
 			s.x = append(s.x[:0], x...)
-			for j, v := range x {
-				s.total[j%s.k] += float64(v)
-			}
 			kernels.Sub(s.ref[i], s.ref[i], x)
+			addRows(s.total, x)
+			addRows(s.lost, s.ref[i])
 			sums.add(s.xx, x, x, s.k, s.k)
 			sums.add(s.dx, s.ref[i], x, s.k, s.k)
 			delete(s.ref, i)
@@ -266,6 +282,7 @@ func (q *quantizer) watchStage(ctx context.Context, s *stage, sums *rowSums) err
 			// A value that is repeated for the rows, or that rows are repeated for, is no residual of them.
 			if len(p.ref[i]) == len(r) && len(r)/p.n == len(s.x)/s.k {
 				kernels.Sub(p.ref[i], p.ref[i], r)
+				addRows(p.lost, p.ref[i])
 				sums.add(p.rx, p.ref[i], s.x, p.n, s.k)
 			}
 			delete(p.ref, i)
@@ -276,36 +293,66 @@ func (q *quantizer) watchStage(ctx context.Context, s *stage, sums *rowSums) err
 	return q.saveStage(s)
 }
 
-// mean returns the mean of x'.
-func (s *stage) mean() []float64 {
-	mean := make([]float64, s.k)
-	for j, v := range s.total {
+// addRows adds rows, which follow each other, to their sum.
+func addRows(sum []float64, rows []float32) {
+	for i, v := range rows {
+		sum[i%len(sum)] += float64(v)
+	}
+}
+
+// means returns the mean of the rows with the given sum.
+func (s *stage) means(sum []float64) []float64 {
+	mean := make([]float64, len(sum))
+	for j, v := range sum {
 		mean[j] = v / float64(s.seen)
 	}
 	return mean
 }
 
+// centred returns the sum of a_t b_t^T over the rows seen, less what their means contribute. The means are those of a and b.
+func (s *stage) centred(sum []float32, a, b []float64) []float32 {
+	out := make([]float32, len(sum))
+	for i, v := range a {
+		for j, w := range b {
+			out[i*len(b)+j] = float32(float64(sum[i*len(b)+j]) - float64(float64(float64(s.seen)*v)*w))
+		}
+	}
+	return out
+}
+
 // requantize makes the blocks of one product from the stage's sums.
 func (q *quantizer) requantize(s *stage, p *member, sums *rowSums) error {
-	h := make([]float64, len(s.xx))
-	for i, v := range s.xx {
-		h[i] = float64(v)
+	xx, dx, rx, centred := s.xx, s.dx, p.rx, 0
+	var mean, lost, sumLost []float64
+	if p.mean != nil {
+		centred = 1
+		mean, lost = s.means(s.total), s.means(s.lost)
+		xx, dx = s.centred(xx, mean, mean), s.centred(dx, lost, mean)
+		sumLost = make([]float64, p.n)
+		if rx != nil {
+			sumLost = s.means(p.lost)
+			rx = s.centred(rx, sumLost, mean)
+		}
 	}
-	fb := s.feedback
+	fb := s.feedback[centred]
 	if fb == nil {
+		h := make([]float64, len(xx))
+		for i, v := range xx {
+			h[i] = float64(v)
+		}
 		// A moment that cannot be decomposed leaves the blocks as they are.
 		var err error
 		if fb, err = kernels.NewFeedback(h, s.k, sequentialDamping); err != nil {
 			return nil
 		}
-		s.feedback = fb
+		s.feedback[centred] = fb
 	}
-	target := make([]float32, p.n*p.k)
-	p.rows(target, 0, p.n)
+	weights, target := make([]float32, p.n*p.k), make([]float32, p.n*p.k)
+	p.rows(weights, 0, p.n)
 	change := make([]float32, p.n*p.k)
-	sums.gemm(change, target, s.dx, p.n, p.k, p.k)
-	if p.rx != nil {
-		kernels.Add(change, change, p.rx)
+	sums.gemm(change, weights, dx, p.n, p.k, p.k)
+	if rx != nil {
+		kernels.Add(change, change, rx)
 	}
 	sums.pool.Run(kernels.TaskFunc(func(part, parts int) {
 		lo, hi := kernels.Span(p.n, 1, part, parts)
@@ -316,7 +363,11 @@ func (q *quantizer) requantize(s *stage, p *member, sums *rowSums) error {
 			}
 			fb.Solve(row)
 			for j, v := range row {
-				target[r*p.k+j] += float32(v)
+				target[r*p.k+j] = weights[r*p.k+j] + float32(v)
+				if mean != nil {
+					// What recentred leaves: E[r-r'] + W E[x-x'] - (T-W) E[x'].
+					sumLost[r] += float64(float64(weights[r*p.k+j])*lost[j]) - float64(v*mean[j])
+				}
 			}
 		}
 	}))
@@ -327,7 +378,7 @@ func (q *quantizer) requantize(s *stage, p *member, sums *rowSums) error {
 	}
 	p.target, p.candidate.feedback = target, fb
 	if p.mean != nil {
-		p.mean = s.mean()
+		p.mean, p.shift = mean, sumLost
 	}
 	p.basis = "error feedback on quantized inputs"
 	for _, blocks := range p.blocks {
