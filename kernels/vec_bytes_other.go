@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package kernels
 
 func binaryBytesSIMD(dst, a, b []uint8, o *bytesPair) int { return 0 }
