@@ -154,4 +154,9 @@ func (p *packer) codePlain(data []byte, t *tensor.Tensor) {
 	}
 }
 
-func (p *packer) byte(t tree, b *byte) { *b = p.symbol(t, *b) }
+// byte takes a byte from the coder, or to it: what is packed may be a read-only mapping.
+func (p *packer) byte(t tree, b *byte) {
+	if v := p.symbol(t, *b); p.reading {
+		*b = v
+	}
+}
