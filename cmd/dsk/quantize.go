@@ -31,6 +31,7 @@ type quantizeOptions struct {
 	plan, force, resume            bool
 	data                           dataFlags
 	ctx, scoreFrom                 int
+	like                           likeOptions
 }
 
 func (a *app) quantizeCommand() *cobra.Command {
@@ -43,6 +44,7 @@ func (a *app) quantizeCommand() *cobra.Command {
   dsk quantize m.dsk -o m4.dsk --weight-bits 4 --eval valid.txt
   dsk quantize m.dsk -o m.dsk-small --target-bpw 3.5 --calib train.txt --eval valid.txt
   dsk quantize m.dsk --plan --calib train.txt
+  dsk quantize m2.dsk -o m2-4.dsk --like m4.dsk --like-source m.dsk
 
 Without --calib the quantization is data-free, and the report says so. Figures of
 quality are measured on --eval data only, which is never used to choose anything.
@@ -73,12 +75,16 @@ EXIT STATUS
 	f.BoolVar(&o.resume, "resume", false, "keep work in OUT.dsk.work until it is done, and go on from it after an interruption")
 	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window of text (0 = the model's)")
 	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored")
+	o.like.add(f)
 	o.data.add(f)
 	return cmd
 }
 
 func (a *app) runQuantize(ctx context.Context, path string, o *quantizeOptions) error {
 	qo, err := o.settings(a)
+	if err == nil {
+		err = o.like.check(o)
+	}
 	if err != nil {
 		return err
 	}
@@ -167,18 +173,23 @@ func (a *app) quantize(ctx context.Context, m *model.Model, o *quantizeOptions, 
 			return err
 		}
 		a.printPlan(points)
+		if o.report != "" {
+			return saveFile(o.report, func(w io.Writer) error { return quant.WritePlanHTML(w, m, points, qo.Calib != nil) })
+		}
 		return nil
 	}
 	var out *model.Model
 	var r *quant.Report
+	free := func() error { return nil }
 	err := promptly(ctx, func() (err error) {
-		out, r, err = quant.Apply(ctx, m, qo)
+		out, r, free, err = a.applyQuantization(ctx, m, &o.like, qo)
 		return err
 	})
 	p.finish()
 	if errors.Is(err, errLeft) {
 		return err
 	}
+	defer func() { _ = free() }() // of files that were read only
 	var gate *fault.Gate
 	if err != nil && !(errors.As(err, &gate) && r != nil) {
 		return err
@@ -304,9 +315,13 @@ func (a *app) printPlan(points []quant.Point) {
 		return
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "bytes\tbits per weight\tratio vs f32\tpredicted loss\t")
+	fmt.Fprintln(w, "bytes\tbits per weight\tratio vs f32\tpredicted loss\tpredicted ms\t")
 	for _, p := range points {
-		fmt.Fprintf(w, "%d\t%.3f\t%.2f\t%.4g\t\n", p.Bytes, p.BitsPerW, p.RatioVsF32, p.PredictedLoss)
+		ms := "-"
+		if p.PredictedMS > 0 {
+			ms = fmt.Sprintf("%.4g", p.PredictedMS)
+		}
+		fmt.Fprintf(w, "%d\t%.3f\t%.2f\t%.4g\t%s\t\n", p.Bytes, p.BitsPerW, p.RatioVsF32, p.PredictedLoss, ms)
 	}
 	w.Flush()
 }
