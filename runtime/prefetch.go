@@ -16,9 +16,9 @@ var willNeed = tensor.WillNeed
 type prefetcher struct {
 	weights []stepWeight
 	experts map[int][]step // products of experts by the first step that reads the same rows
-	next    int // the first that was not asked for in this run
-	ahead   int // bytes asked for that their steps have not reached
-	at      int // the first whose step was not reached
+	next    int            // the first that was not asked for in this run
+	ahead   int            // bytes asked for that their steps have not reached
+	at      int            // the first whose step was not reached
 }
 
 type stepWeight struct {

@@ -13,6 +13,8 @@ type architecture struct {
 	block map[string]string
 	// place says how tensors of layers are placed that are not simply renamed.
 	place map[string]placement
+	// heads reads the sizes of heads, if not as plainHeads does.
+	heads func(t *translation)
 	// configure adds to the config what only this family has.
 	configure func(t *translation)
 }

@@ -22,6 +22,18 @@ var bloomTop = map[string]string{
 var _ = register(
 	architecture{name: "gpt2", modelType: "gpt2", class: "GPT2LMHeadModel", top: gptTop, layer: "transformer.h.%d.", block: gptBlock,
 		place: map[string]placement{"attn_qkv": transposed, "attn_output": transposed, "ffn_up": transposed, "ffn_down": transposed}, configure: configureGPT2},
+	architecture{name: "gptj", modelType: "gptj", class: "GPTJForCausalLM", layer: "transformer.h.%d.", top: with(gptTop, "position_embd", ""),
+		block: with(gptBlock, "ffn_norm", "", "attn_qkv", "", "attn_q", "attn.q_proj", "attn_k", "attn.k_proj", "attn_v", "attn.v_proj", "attn_output", "attn.out_proj",
+			"ffn_up", "mlp.fc_in", "ffn_down", "mlp.fc_out"),
+		configure: func(t *translation) {
+			configureGPT2(t)
+			t.config["rotary_dim"] = nil // the whole head
+			t.takeCount("rotary_dim", "rope.dimension_count")
+		}},
+	architecture{name: "mpt", modelType: "mpt", class: "MptForCausalLM", layer: "transformer.blocks.%d.",
+		top: map[string]string{"token_embd": "transformer.wte", "output_norm": "transformer.norm_f", "output": "lm_head"},
+		block: map[string]string{"attn_norm": "norm_1", "attn_qkv": "attn.Wqkv", "attn_output": "attn.out_proj", "ffn_norm": "norm_2",
+			"ffn_up": "ffn.up_proj", "ffn_down": "ffn.down_proj"}, configure: configureMPT},
 	architecture{name: "starcoder", modelType: "gpt_bigcode", class: "GPTBigCodeForCausalLM", top: gptTop, layer: "transformer.h.%d.", block: gptBlock,
 		configure: func(t *translation) { t.config["multi_query"] = true; configureGPT2(t) }},
 	architecture{name: "gptneox", modelType: "gpt_neox", class: "GPTNeoXForCausalLM", layer: "gpt_neox.layers.%d.", block: neoxBlock,
@@ -41,9 +53,7 @@ var _ = register(
 			t.takeCount("n_head", "attention.head_count")
 			t.takeCount("n_layer", "block_count")
 			t.takeCount("seq_length", "context_length")
-			if n, ok := t.count("feed_forward_length"); ok && n != 4*t.configCount("hidden_size", 0) {
-				t.gap("metadata "+t.key("feed_forward_length"), "an MLP that is not four times as wide as the model", "")
-			}
+			t.wide()
 		}},
 	architecture{name: "falcon", modelType: "falcon", class: "FalconForCausalLM", layer: "transformer.h.%d.",
 		top:   with(bloomTop, "token_embd_norm", ""),
@@ -58,6 +68,30 @@ func configureGPT2(t *translation) {
 	t.takeCount("n_head", "attention.head_count")
 	t.takeCount("n_inner", "feed_forward_length")
 	t.takeCount("n_positions", "context_length")
+}
+
+// configureMPT reads what mpt calls otherwise. Its MLP is always four times as wide.
+func configureMPT(t *translation) {
+	t.takeCount("d_model", "embedding_length")
+	t.takeCount("n_heads", "attention.head_count")
+	t.takeCount("n_layers", "block_count")
+	t.takeCount("max_seq_len", "context_length")
+	t.wide()
+	attention := map[string]any{"alibi": true}
+	if v, ok := t.number("attention.max_alibi_bias"); ok {
+		attention["alibi"], attention["alibi_bias_max"] = v != 0, v
+	}
+	if v, ok := t.number("attention.clamp_kqv"); ok && v != 0 {
+		attention["clip_qkv"] = v
+	}
+	t.config["attn_config"] = attention
+}
+
+// wide notes an MLP that is not four times as wide as the model.
+func (t *translation) wide() {
+	if n, ok := t.count("feed_forward_length"); ok && n != 4*t.configCount("hidden_size", 0) {
+		t.gap("metadata "+t.key("feed_forward_length"), "an MLP that is not four times as wide as the model", "")
+	}
 }
 
 // configureFalcon tells the form with groups by its second norm.

@@ -37,6 +37,11 @@ var _ = register(
 		t.takeNumber("clip_qkv", "attention.clamp_kqv")
 	}),
 	relative("olmo2", "olmo2", "Olmo2ForCausalLM", behindBlock, nil, nil),
+	relative("exaone4", "exaone4", "Exaone4ForCausalLM", behindBlock, nil, func(t *translation) {
+		t.config["sliding_window"] = nil // in none of the layers
+		t.takeCount("sliding_window", "attention.sliding_window")
+		t.takePattern("attention.sliding_window_pattern")
+	}),
 	relative("olmoe", "olmoe", "OlmoeForCausalLM", qwenBlock, qwenPlace, func(t *translation) {
 		t.experts("num_experts")
 		t.config["norm_topk_prob"] = false
@@ -105,6 +110,22 @@ func configureGranite(t *translation) {
 	t.takeNumber("residual_multiplier", "residual_scale")
 	t.takeNumber("attention_multiplier", "attention.scale")
 	t.takeNumber("logits_scaling", "logit_scale")
+}
+
+// takePattern reads which layers have a sliding window: a truth value for each, or after how many layers one has none.
+func (t *translation) takePattern(from string) {
+	list, ok := t.file.Value(t.key(from)).([]bool)
+	if !ok {
+		t.takeCount("sliding_window_pattern", from)
+		return
+	}
+	kinds := make([]string, len(list))
+	for i, slides := range list {
+		if kinds[i] = "full_attention"; slides {
+			kinds[i] = "sliding_attention"
+		}
+	}
+	t.config["layer_types"] = kinds
 }
 
 // experts reads how many experts there are.

@@ -32,7 +32,7 @@ This page is made from the code: `+"`go test ./convert/gguf -run Document -updat
 
 ## Reading
 
-Versions 2 and 3, little-endian, in one file. A file's metadata and tensor names are translated to those of the Hugging Face layout, and
+Versions 2 and 3, little-endian, in one file or in parts (`+"`name-00001-of-00003.gguf`"+`): any part's name opens all, which lie in one folder. A file's metadata and tensor names are translated to those of the Hugging Face layout, and
 the model is then what [architectures.md](architectures.md) says. A tensor that the architecture has no use for is an error (exit 4): it would
 be a part of the model that dsk does not compute.
 
@@ -52,7 +52,8 @@ The tokenizer becomes a tokenizer.json with llama.cpp's ids; the chat template i
 		fmt.Fprintf(&page, "| %s | %s | %s |\n", a.name, a.modelType, a.class)
 	}
 	page.WriteString(`
-A file of the architecture llama with experts is read as mixtral.
+A file of the architecture llama with experts is read as mixtral, one of deepseek2 whose router scores with sigmoids (expert_gating_func 2) as
+deepseek_v3. Of deepseek2, both forms are read: attn_kv_b, and attn_k_b with attn_v_b.
 
 ## Writing
 

@@ -54,6 +54,8 @@ type Tensor struct {
 	Shape []int  // outermost axis first: the reverse of the file's order
 	// Offset and Bytes place the elements in the file; Bytes is -1 where the type is not known.
 	Offset, Bytes int
+
+	part int // which of a model's files it lies in
 }
 
 // valueType is the tag of a metadata value.

@@ -73,7 +73,8 @@ func TestRead(t *testing.T) {
 	if f.Value("absent") != nil || f.Text("k8") != "text" || f.Text("k0") != "" {
 		t.Error("metadata that is absent or of another type is found")
 	}
-	for i, w := range []Tensor{{"matrix", "Q4_0", []int{3, 32}, f.Data, 54}, {"vector", "F32", []int{5}, f.Data + 64, 20}, {"future", "type 200", []int{1000}, f.Data + 128, -1}} {
+	for i, w := range []Tensor{{Name: "matrix", Type: "Q4_0", Shape: []int{3, 32}, Offset: f.Data, Bytes: 54},
+		{Name: "vector", Type: "F32", Shape: []int{5}, Offset: f.Data + 64, Bytes: 20}, {Name: "future", Type: "type 200", Shape: []int{1000}, Offset: f.Data + 128, Bytes: -1}} {
 		if !reflect.DeepEqual(f.Tensors[i], w) {
 			t.Errorf("tensor %d is %+v, want %+v", i, f.Tensors[i], w)
 		}

@@ -3,7 +3,6 @@ package gguf
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"github.com/dsk-toolkit/dsk/convert/safetensors"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
-	"github.com/dsk-toolkit/dsk/tensor"
 )
 
 // Report is the account of an import.
@@ -28,25 +26,25 @@ type TypeCount struct {
 	Tensors int    `json:"tensors"`
 }
 
-// Import reads the model in a file: its metadata and the names of its tensors are translated to those that transformers would
+// Import reads the model in a file, or in all the parts that one was split into, whichever of them is named: its metadata and the names of its tensors are translated to those that transformers would
 // give the same model, and that is lowered as convert/safetensors does. Quantized weights become F32, exactly, when they are
 // written: no format of ours holds one of ggml's without a loss. Errors: *fault.Format for a broken file, *fault.Unsupported for an
 // architecture, an element type or a tensor that dsk does not have, *fault.Usage for a file without weights.
 func Import(ctx context.Context, path string, o safetensors.Options) (*model.Model, *Report, error) {
-	mapping, err := tensor.Map(path)
+	f, files, err := openParts(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, f, err := describe(path, mapping)
+	s, err := describe(f, files)
 	if err != nil {
-		mapping.Close()
+		closeParts(files)
 		return nil, nil, fault.InFile(err, path)
 	}
 	if o.Name == "" {
 		o.Name = f.Text("general.name")
 	}
 	if o.Name == "" {
-		o.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		o.Name = nameOf(path)
 	}
 	m, r, err := safetensors.ImportSource(ctx, s, o)
 	if err != nil {
@@ -63,43 +61,47 @@ func Import(ctx context.Context, path string, o safetensors.Options) (*model.Mod
 	return m, out, nil
 }
 
-// describe reads a file's header and translates it.
-func describe(path string, mapping *tensor.Mapping) (*safetensors.Source, *File, error) {
-	f, err := Read(mapping.Data)
-	if err != nil {
-		return nil, nil, err
+// nameOf is what a model without a name is called: by its file, without what tells parts apart.
+func nameOf(path string) string {
+	base := filepath.Base(path)
+	if m := partName.FindStringSubmatch(base); m != nil {
+		return m[1]
 	}
-	if n, ok := f.count("split.count"); ok && n > 1 {
-		return nil, nil, unsupported("file", fmt.Sprintf("one part of %d", n), "join the parts, as llama-gguf-split --merge does")
-	}
+	return strings.TrimSuffix(base, filepath.Ext(base))
+}
+
+// describe translates what the files say.
+func describe(f *File, files []sourceFile) (*safetensors.Source, error) {
 	if len(f.Tensors) == 0 {
-		return nil, nil, &fault.Usage{What: "the file has no weights, only metadata"}
+		return nil, &fault.Usage{What: "the file has no weights, only metadata"}
 	}
 	arch, err := findArchitecture(f.Text("general.architecture"))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	t := newTranslation(f, mapping, arch)
+	t := newTranslation(f, files, arch)
 	t.common()
 	if arch.configure != nil {
 		arch.configure(t)
 	}
 	t.translate()
 	if err := t.err(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	config, err := json.Marshal(t.config)
 	if err != nil {
-		return nil, nil, fault.Formatf("metadata", "%v", err) // such as an infinite number
+		return nil, fault.Formatf("metadata", "%v", err) // such as an infinite number
 	}
-	s := &safetensors.Source{Format: "gguf", Path: path, Mapping: mapping, Config: config, Tensors: t.tensors, PlainNorms: true,
-		ChatTemplate: f.Text("tokenizer.chat_template")}
+	s := &safetensors.Source{Format: "gguf", Config: config, Tensors: t.tensors, PlainNorms: true, ChatTemplate: f.Text("tokenizer.chat_template")}
+	for _, f := range files {
+		s.Files = append(s.Files, safetensors.SourceFile{Path: f.path, Mapping: f.mapping})
+	}
 	if f.Value("tokenizer.ggml.model") != nil && f.Text("tokenizer.ggml.model") != "none" {
 		if s.Tokenizer, err = f.TokenizerJSON(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return s, f, nil
+	return s, nil
 }
 
 func findArchitecture(name string) (*architecture, error) {

@@ -118,7 +118,7 @@ func TestImportRefuses(t *testing.T) {
 	}{
 		"no architecture":      {tinyLlama(map[string]any{"general.architecture": nil}), format, "general.architecture"},
 		"unknown architecture": {tinyLlama(map[string]any{"general.architecture": "qwen9"}), unsup, "qwen9"},
-		"a part":               {tinyLlama(map[string]any{"split.count": uint32(3)}), unsup, "one part of 3"},
+		"a part":               {tinyLlama(map[string]any{"split.count": uint32(3)}), format, "one of 3 parts"},
 		"no weights":           {tinyLlama(nil, []Tensor{}...), usage, "no weights"},
 		"only a vocabulary":    {vocabularyFile("gpt2", nil), usage, "no weights"},
 		"no heads":             {tinyLlama(map[string]any{"llama.attention.head_count": nil}), format, "num_attention_heads"},

@@ -17,7 +17,7 @@ import (
 type translation struct {
 	file    *File
 	arch    *architecture
-	mapping *tensor.Mapping
+	files   []sourceFile
 	config  map[string]any
 	tensors []safetensors.Tensor
 	byName  map[string]*Tensor
@@ -25,8 +25,8 @@ type translation struct {
 	wrong   []string
 }
 
-func newTranslation(f *File, mapping *tensor.Mapping, arch *architecture) *translation {
-	t := &translation{file: f, mapping: mapping, arch: arch, config: map[string]any{}, byName: map[string]*Tensor{}}
+func newTranslation(f *File, files []sourceFile, arch *architecture) *translation {
+	t := &translation{file: f, files: files, arch: arch, config: map[string]any{}, byName: map[string]*Tensor{}}
 	for i := range f.Tensors {
 		t.byName[f.Tensors[i].Name] = &f.Tensors[i]
 	}
@@ -174,12 +174,16 @@ func (t *translation) common() {
 	// Tensors say what transformers has a flag for.
 	c["attention_bias"] = t.has("blk.0.attn_q.bias") || t.has("blk.0.attn_qkv.bias")
 	c["mlp_bias"] = t.has("blk.0.ffn_up.bias")
-	t.heads()
+	if t.arch.heads != nil {
+		t.arch.heads(t)
+	} else {
+		t.plainHeads()
+	}
 	t.rotation()
 }
 
-// heads reads the size of a head; keys and values must have the same.
-func (t *translation) heads() {
+// plainHeads reads the size of a head; keys and values must have the same.
+func (t *translation) plainHeads() {
 	size, ok := t.count("attention.key_length")
 	value, ok2 := t.count("attention.value_length")
 	if ok && ok2 && size != value {
@@ -268,7 +272,7 @@ func (t *translation) values(name string) []float64 {
 }
 
 func (t *translation) bytes(src *Tensor) []byte {
-	return t.mapping.Data[src.Offset : src.Offset+src.Bytes]
+	return t.files[src.part].mapping.Data[src.Offset : src.Offset+src.Bytes]
 }
 
 // translate gives every tensor its name, or keeps the one that it has, so that it is reported.
@@ -316,7 +320,7 @@ type part struct {
 // add adds a part of a tensor under a name of transformers. What it returns is good until the next call.
 func (t *translation) add(src *Tensor, name string, p part) *safetensors.Tensor {
 	e, known := elementsByName[src.Type]
-	out := safetensors.Tensor{Name: name, Type: src.Type, Shape: src.Shape, Offset: src.Offset, Bytes: max(src.Bytes, 0), Transposed: p.transposed}
+	out := safetensors.Tensor{Name: name, Type: src.Type, Shape: src.Shape, File: src.part, Offset: src.Offset, Bytes: max(src.Bytes, 0), Transposed: p.transposed}
 	if known && e.decode != nil {
 		out.DType = tensor.F32
 	} else if known {
@@ -330,6 +334,42 @@ func (t *translation) add(src *Tensor, name string, p part) *safetensors.Tensor 
 	}
 	t.tensors = append(t.tensors, out)
 	return &t.tensors[len(t.tensors)-1]
+}
+
+// addJoined adds a tensor of transformers that lies in several: its row r is row at of the source that pick names. All have rows of the
+// same length, and of the same type of numbers.
+func (t *translation) addJoined(name string, sources []*Tensor, shape []int, transposed bool, pick func(r int) (source, at int)) {
+	first := t.add(sources[0], name, part{shape: shape, transposed: transposed})
+	if first.Read == nil {
+		return
+	}
+	reads := []func(dst []byte, first int) error{first.Read}
+	for _, src := range sources[1:] {
+		e, known := elementsByName[src.Type]
+		dt := e.plain
+		if e.decode != nil {
+			dt = tensor.F32
+		}
+		like := sources[0]
+		if !known || dt != first.DType || len(src.Shape) != len(like.Shape) || src.Shape[len(src.Shape)-1] != like.Shape[len(like.Shape)-1] {
+			t.gap("tensor "+src.Name, fmt.Sprintf("%s %v beside %s %v of %s", src.Type, src.Shape, like.Type, like.Shape, like.Name), "")
+			return
+		}
+		reads = append(reads, t.reader(src, e, dt, nil))
+	}
+	row := sources[0].Shape[len(sources[0].Shape)-1] * first.DType.Size()
+	if row == 0 {
+		return
+	}
+	first.Read = func(dst []byte, from int) error {
+		for i := 0; i < len(dst)/row; i++ {
+			source, at := pick(from + i)
+			if err := reads[source](dst[i*row:(i+1)*row], at); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // reader returns the function that makes rows of a tensor.

@@ -9,12 +9,11 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// Source is a checkpoint that lies in one file of another format, described as if it were one of ours: with a config.json and
+// Source is a checkpoint that lies in files of another format, described as if it were one of ours: with a config.json and
 // tensors under the names of Hugging Face's transformers.
 type Source struct {
 	Format  string // for the model's metadata
-	Path    string
-	Mapping *tensor.Mapping
+	Files   []SourceFile
 	Config  []byte // a config.json
 	Tensors []Tensor
 	// PlainNorms says that norms whose weights transformers keeps less 1 are kept as they are.
@@ -23,13 +22,20 @@ type Source struct {
 	ChatTemplate string
 }
 
+// SourceFile is one file of a Source. Errors about the whole name the first.
+type SourceFile struct {
+	Path    string
+	Mapping *tensor.Mapping
+}
+
 // Tensor is one tensor of a Source. Its elements are made when they are asked for, some rows at a time.
 type Tensor struct {
 	Name  string
 	Type  string       // as the file calls it
 	DType tensor.DType // of what Read makes: F32, F16 or BF16; Invalid if it cannot be read
 	Shape []int
-	// Offset and Bytes say where the elements lie in the file, for advice to the system.
+	// File, Offset and Bytes say where the elements lie, for advice to the system.
+	File          int // of the source's files
 	Offset, Bytes int
 	// Transposed says that a matrix that transformers stores as [in, out], as Shape has it, lies there as [out, in].
 	Transposed bool
@@ -39,26 +45,31 @@ type Tensor struct {
 
 // ImportSource is Import for a source. The report's Close unmaps it; if there is an error, it is unmapped already.
 func ImportSource(ctx context.Context, s *Source, o Options) (*model.Model, *Report, error) {
+	path := s.Files[0].Path
+	weights := &checkpoint{tensors: map[string]weight{}, unused: map[string]bool{}}
+	for _, f := range s.Files {
+		weights.files = append(weights.files, &weightFile{f.Path, f.Mapping})
+	}
 	c, err := readConfig(s.Config)
 	if err != nil {
-		return nil, nil, fault.InFile(err, s.Path)
+		weights.close()
+		return nil, nil, fault.InFile(err, path)
 	}
 	arch, err := findArchitecture(c)
 	if err != nil {
-		return nil, nil, fault.InFile(err, s.Path)
+		weights.close()
+		return nil, nil, fault.InFile(err, path)
 	}
-	f := &weightFile{s.Path, s.Mapping}
-	weights := &checkpoint{files: []*weightFile{f}, tensors: map[string]weight{}, unused: map[string]bool{}}
 	for _, t := range s.Tensors {
 		e := Entry{Name: t.Name, Type: t.Type, DType: t.DType, Shape: t.Shape, Offset: t.Offset, Bytes: t.Bytes}
-		weights.tensors[t.Name] = weight{e, f, t.Read, t.Transposed}
+		weights.tensors[t.Name] = weight{e, weights.files[t.File], t.Read, t.Transposed}
 		weights.unused[t.Name] = true
 	}
 	r := &Report{Architecture: arch.name, Tensors: len(weights.tensors), weights: weights}
 	m, err := r.fromSource(ctx, s, arch, c, o)
 	if err != nil {
 		weights.close()
-		return nil, nil, fault.InFile(err, s.Path)
+		return nil, nil, fault.InFile(err, path)
 	}
 	return m, r, nil
 }
@@ -66,7 +77,8 @@ func ImportSource(ctx context.Context, s *Source, o Options) (*model.Model, *Rep
 func (r *Report) fromSource(ctx context.Context, s *Source, arch architecture, c *config, o Options) (*model.Model, error) {
 	b := newBuilder(c, r.weights)
 	b.plainNorms = s.PlainNorms
-	m, err := r.lower(b, arch, s.Path, s.Path)
+	path := s.Files[0].Path
+	m, err := r.lower(b, arch, path, path)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +93,7 @@ func (r *Report) fromSource(ctx context.Context, s *Source, arch architecture, c
 	m.Meta.Name, m.Meta.License = o.Name, c.text("license", "")
 	if s.Tokenizer == nil {
 		r.warn("there is no tokenizer: the model takes token ids, not text")
-	} else if err := r.takeTokenizer(m, s.Tokenizer, s.Path); err != nil {
+	} else if err := r.takeTokenizer(m, s.Tokenizer, path); err != nil {
 		return nil, err
 	}
 	if s.Tokenizer != nil && s.ChatTemplate != "" {
