@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/dsk-toolkit/dsk/bundle"
+	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model/dskfile"
 )
 
@@ -136,7 +137,7 @@ func working(t *testing.T, root string) string {
 func delta(t *testing.T, from, to *bundle.Bundle) string {
 	t.Helper()
 	var buf bytes.Buffer
-	if err := Delta(from, to, &buf); err != nil {
+	if err := Delta(from.Manifest, to, &buf); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "d")
@@ -287,5 +288,34 @@ func TestDelta(t *testing.T) {
 	}
 	if most := int64(w.Bytes() + 3*64<<10 + len(to.Text)); info.Size() > most {
 		t.Errorf("the delta has %d bytes for a tensor of %d: more than %d", info.Size(), w.Bytes(), most)
+	}
+}
+
+// TestReadManifest finds the manifest in every form of a bundle.
+func TestReadManifest(t *testing.T) {
+	b := build(t, fakeRunner(1), "")
+	for _, format := range []string{"folder", "tar.zst", "exe", "deb"} {
+		path := write(t, b, format)
+		m, err := ReadManifest(path)
+		if err != nil || m.ID != b.Manifest.ID {
+			t.Errorf("%s: %v", format, err)
+		}
+		if format == "folder" {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{0, 7, 60, len(data) / 3} {
+			short := filepath.Join(t.TempDir(), "short")
+			if err := os.WriteFile(short, data[:n], 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var broken *fault.Format
+			if _, err := ReadManifest(short); !errors.As(err, &broken) {
+				t.Errorf("the first %d bytes of a %s: %v", n, format, err)
+			}
+		}
 	}
 }

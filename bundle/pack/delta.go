@@ -11,15 +11,15 @@ import (
 	"github.com/dsk-toolkit/dsk/bundle"
 )
 
-// Delta writes the chunks of a bundle that an older one does not have, with its manifest and signature.
-func Delta(from, to *bundle.Bundle, w io.Writer) error {
+// Delta writes the chunks of a bundle that an older one, known by its manifest, does not have, with its manifest and signature.
+func Delta(from *bundle.Manifest, to *bundle.Bundle, w io.Writer) error {
 	have := map[bundle.Hash]bool{}
-	for _, f := range from.Manifest.Files {
+	for _, f := range from.Files {
 		for _, c := range f.Chunks {
 			have[c.SHA256] = true
 		}
 	}
-	h := bundle.DeltaHeader{From: from.Manifest.ID, Manifest: len(to.Text), Signature: len(to.Signature), Chunks: []bundle.DeltaChunk{}}
+	h := bundle.DeltaHeader{From: from.ID, Manifest: len(to.Text), Signature: len(to.Signature), Chunks: []bundle.DeltaChunk{}}
 	var data [][]byte
 	for _, f := range to.Manifest.Files {
 		at := int64(0)

@@ -68,8 +68,20 @@ func write(t testing.TB, b *bundle.Bundle, form string) string {
 		}
 		return path
 	}
+	p, err := bundle.FindPlatform(b.Manifest.Platform)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var buf bytes.Buffer
-	if err := Executable(b, &buf); err != nil {
+	switch form {
+	case "tar.zst":
+		err = Archive(b, &buf)
+	case "deb":
+		err = Deb(b, p, &buf)
+	default:
+		err = Executable(b, &buf)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, buf.Bytes(), 0o755); err != nil {

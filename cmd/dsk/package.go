@@ -57,7 +57,7 @@ EXIT STATUS
 	f.StringVar(&o.runner, "runner", "", "runner to use instead of the one that dsk carries")
 	f.StringVar(&o.memory, "memory", "", "memory of the board, 4GiB for instance (default: the smallest model sold)")
 	f.IntVar(&o.ctx, "ctx", 0, "context in tokens that must fit (0 = the model's)")
-	f.StringVar(&o.deltaFrom, "delta-from", "", "write only what this bundle (folder or executable) lacks")
+	f.StringVar(&o.deltaFrom, "delta-from", "", "write only what this bundle lacks (in any of the formats)")
 	f.StringVar(&o.key, "sign", "", "sign with this secret key")
 	f.StringVar(&o.passwordFile, "password-file", "", "file with the secret key's password")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
@@ -160,11 +160,10 @@ func (a *app) writeBundle(b *bundle.Bundle, p *bundle.Platform, format string, o
 	case "deb":
 		write = func(w io.Writer) error { return pack.Deb(b, p, w) }
 	case "delta":
-		old, err := bundle.Open(o.deltaFrom)
+		old, err := pack.ReadManifest(o.deltaFrom)
 		if err != nil {
 			return err
 		}
-		defer old.Close()
 		write = func(w io.Writer) error { return pack.Delta(old, b, w) }
 	}
 	if o.output == "-" {
