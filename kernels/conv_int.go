@@ -49,6 +49,10 @@ func NewIntConv(g *Window, c, n int, w []int8, scale, bias []float32, x, z Quant
 			v.start[r] -= int32(q) * int32(x.Zero)
 		}
 	}
+	if n == PanelRows { // for two pixels side by side
+		copy(v.mult[n:], v.mult[:n])
+		copy(v.bias[n:], v.bias[:n])
+	}
 	inside := g.PadTop == 0 && g.PadLeft == 0 && (g.OH-1)*g.StrideH+(g.KH-1)*g.DilationH < g.H && (g.OW-1)*g.StrideW+g.KW <= g.W
 	pointwise := g.KH == 1 && g.KW == 1
 	v.picked = pointwise && (g.StrideH > 1 || g.StrideW > 1)

@@ -119,11 +119,10 @@ func levelStripSIMD(t *levelTile, pixels int) int {
 	done := 0
 	if useByteTiles {
 		done = t.tiled(pixels)
-		if blocks := done / levelRows; blocks > 0 {
-			levelStripAMX(t, blocks, levelRows, &wholeTiles)
-		}
-		if rest := done % levelRows; rest > 0 {
-			levelStripAMX(t, 1, rest, &rowTiles[rest])
+		if t.mask == 1<<PanelRows-1 && t.ldd == PanelRows && t.act&tileBytesOut != 0 && t.q == nil {
+			t.pairs(done)
+		} else {
+			t.blocks(done)
 		}
 	}
 	if t.q == nil && t.act&tileCurve == 0 && done < pixels {
@@ -131,6 +130,29 @@ func levelStripSIMD(t *levelTile, pixels int) int {
 		done = pixels
 	}
 	return done
+}
+
+// blocks computes so many rows in tiles.
+func (t *levelTile) blocks(rows int) {
+	if n := rows / levelRows; n > 0 {
+		levelStripAMX(t, n, levelRows, &wholeTiles)
+	}
+	if rest := rows % levelRows; rest > 0 {
+		levelStripAMX(t, 1, rest, &rowTiles[rest])
+	}
+}
+
+// pairs computes rows of 16 outputs in tiles, in whole blocks two as one. Multipliers and bias
+// go on with the same 16.
+func (t *levelTile) pairs(rows int) {
+	n := rows / levelRows
+	if n > 0 {
+		p := *t
+		p.mask, p.paired, p.ldd, p.ldz = ^uint32(0), 1, 2*t.ldd, 2*t.ldz
+		levelStripAMX(&p, n, levelRows, &wholeTiles)
+		t.x, t.dst, t.z = p.x, p.dst, p.z
+	}
+	t.blocks(rows % levelRows)
 }
 
 // tiled is how many of so many rows tiles may compute, which read whole steps.

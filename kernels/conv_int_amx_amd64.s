@@ -16,7 +16,8 @@
 #define nR12 12
 #define nR15 15
 
-// Sums of blocks of up to 32 rows x 32 outputs, and what becomes of them.
+// Sums of blocks of up to 32 rows x 32 outputs, and what becomes of them. Where there are 16 outputs, and no others, two rows
+// are finished as one of 32: paired is 1 then.
 //
 //	AX  the description         SI  x of the block    BX  bytes between its rows
 //	R9, R8    rows 0 and 16 as the window passes      R13 from one line of it to the next
@@ -79,7 +80,8 @@
 
 #define NONE
 
-#define WINDOW(line, step, done, STEP, S0, S1, S2, S3, T0, T1, T2, T3) \
+// WINDOW's WIDTH is the bytes of a row of sums, and SECOND those of 16.
+#define WINDOW(line, step, done, WIDTH, SECOND, STEP, S0, S1, S2, S3, T0, T1, T2, T3) \
 	S0; S1; S2; S3; \
 line: \
 	MOVQ levelTile_steps(AX), CX; \
@@ -96,8 +98,8 @@ step: \
 	DECQ DX; \
 	JNZ line; \
 	MOVQ levelTile_sums(AX), SI; \
-	LEAQ 2048(SI), DI; \
-	MOVQ $128, R15; \
+	LEAQ SECOND(SI), DI; \
+	MOVQ $WIDTH, R15; \
 	T0; T1; T2; T3; \
 	JMP done
 
@@ -116,26 +118,33 @@ block:
 	SHLQ $6, CX
 	SUBQ CX, R13
 	BEGIN
-	MOVL levelTile_mask(AX), CX
-	SHRL $16, CX
-	JZ   onePanel
+	MOVQ levelTile_w0(AX), CX
+	CMPQ CX, levelTile_w1(AX)
+	JEQ  onePanel
 	CMPQ rows+16(FP), $16
 	JLE  oneTile
-	WINDOW(line22, step22, finish, STEP22, START0, START1, START2, START3, SUMS0, SUMS1, SUMS2, SUMS3)
+	WINDOW(line22, step22, finish, 128, 2048, STEP22, START0, START1, START2, START3, SUMS0, SUMS1, SUMS2, SUMS3)
 
 oneTile:
-	WINDOW(line12, step12, finish, STEP12, START0, START1, NONE, NONE, SUMS0, SUMS1, NONE, NONE)
+	WINDOW(line12, step12, finish, 128, 2048, STEP12, START0, START1, NONE, NONE, SUMS0, SUMS1, NONE, NONE)
 
 onePanel:
 	CMPQ rows+16(FP), $16
 	JLE  smallest
-	WINDOW(line21, step21, finish, STEP21, START0, START2, NONE, NONE, SUMS0, SUMS2, NONE, NONE)
+	CMPQ levelTile_paired(AX), $0
+	JNE  paired
+	WINDOW(line21, step21, finish, 128, 2048, STEP21, START0, START2, NONE, NONE, SUMS0, SUMS2, NONE, NONE)
 
 smallest:
-	WINDOW(line11, step11, finish, STEP11, START0, NONE, NONE, NONE, SUMS0, NONE, NONE, NONE)
+	WINDOW(line11, step11, finish, 128, 2048, STEP11, START0, NONE, NONE, NONE, SUMS0, NONE, NONE, NONE)
+
+paired:
+	WINDOW(line21p, step21p, finish, 64, 1024, STEP21, START0, START2, NONE, NONE, SUMS0, SUMS2, NONE, NONE)
 
 finish:
 	MOVQ rows+16(FP), R8
+	MOVQ levelTile_paired(AX), CX
+	SHRQ CX, R8
 	FINISH
 	MOVQ rows+16(FP), CX
 	IMULQ levelTile_ldx(AX), CX
@@ -163,18 +172,18 @@ TEXT ·levelSumsAMX(SB), NOSPLIT, $0-24
 	JZ   onePanel
 	CMPQ rows+8(FP), $16
 	JLE  oneTile
-	WINDOW(line22, step22, done, STEP22, START0, START1, START2, START3, SUMS0, SUMS1, SUMS2, SUMS3)
+	WINDOW(line22, step22, done, 128, 2048, STEP22, START0, START1, START2, START3, SUMS0, SUMS1, SUMS2, SUMS3)
 
 oneTile:
-	WINDOW(line12, step12, done, STEP12, START0, START1, NONE, NONE, SUMS0, SUMS1, NONE, NONE)
+	WINDOW(line12, step12, done, 128, 2048, STEP12, START0, START1, NONE, NONE, SUMS0, SUMS1, NONE, NONE)
 
 onePanel:
 	CMPQ rows+8(FP), $16
 	JLE  smallest
-	WINDOW(line21, step21, done, STEP21, START0, START2, NONE, NONE, SUMS0, SUMS2, NONE, NONE)
+	WINDOW(line21, step21, done, 128, 2048, STEP21, START0, START2, NONE, NONE, SUMS0, SUMS2, NONE, NONE)
 
 smallest:
-	WINDOW(line11, step11, done, STEP11, START0, NONE, NONE, NONE, SUMS0, NONE, NONE, NONE)
+	WINDOW(line11, step11, done, 128, 2048, STEP11, START0, NONE, NONE, NONE, SUMS0, NONE, NONE, NONE)
 
 done:
 	TILERELEASE()

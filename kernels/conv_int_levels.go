@@ -68,6 +68,7 @@ type levelTile struct {
 	q, negative                          unsafe.Pointer // where quantization runs along with the rows: Quantized, and what its zero is multiplied with
 	ldq                                  int
 	room                                 int            // that may be read from x on
+	paired                               int            // 1: of 16 outputs, two rows are one of 32
 	curve                                unsafe.Pointer // levelCurve
 	curveScale, curveShift, curveTop     float32
 }

@@ -48,7 +48,11 @@ func toLevel(f float32, y Quantized) uint8 {
 func TestIntConv(t *testing.T) {
 	forEachImplementation(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
-		for i, k := range convCases() {
+		wide := []convCase{ // whole blocks of tiles, and 16 outputs, of which pixels are paired
+			{window(7, 70, 3, 3, 1, 1, 1), 16, 16, false, Activation{Kind: ActSwish}, true}, {window(9, 13, 1, 1, 1, 1, 0), 64, 16, false, Activation{Kind: ActRelu}, true},
+			{window(6, 81, 3, 3, 2, 1, 1), 8, 40, false, Activation{Kind: ActHardSwish}, false}, {window(3, 67, 1, 1, 1, 1, 0), 128, 16, false, Activation{Kind: ActSigmoid}, false},
+		}
+		for i, k := range append(convCases(), wide...) {
 			if k.c > 200 {
 				k.H = 20
 				k.OH = 20
