@@ -36,6 +36,7 @@ type app struct {
 	tempLimit                             float64
 	context                               int
 	json, pageWeights                     bool
+	paged                                 int64 // bytes of weights that --mem-limit does not count
 	keys                                  []bundle.Key
 	guard                                 board.Guard
 }
@@ -135,7 +136,11 @@ func (a *app) dispatch(ctx context.Context, args []string) (err error) {
 	if err := a.prepare(); err != nil {
 		return err
 	}
-	return c.run(ctx, a, f, rest)
+	err = c.run(ctx, a, f, rest)
+	if resource := (*fault.Resource)(nil); a.paged > 0 && errors.As(err, &resource) {
+		resource.What = fmt.Sprintf("--mem-limit %s, beside which --page-weights allows %.1f MiB of weights: %s", a.memory, float64(a.paged)/(1<<20), resource.What)
+	}
+	return err
 }
 
 // parseMixed takes flags before, between and after the arguments; all after "--" are arguments.

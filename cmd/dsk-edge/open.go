@@ -98,6 +98,7 @@ func (a *app) limitMemory(m *model.Model) error {
 		if weights > limit {
 			a.warn(fmt.Sprintf("weights of %d MiB are larger than the limit of %d MiB: they are read from storage as they are used", weights>>20, limit>>20))
 		}
+		a.paged = weights
 		limit += weights
 	}
 	runtime.SetMemoryLimit(limit)
