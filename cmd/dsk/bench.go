@@ -21,6 +21,7 @@ type benchOptions struct {
 	threads                   []int
 	format, kv                string
 	random                    int
+	sustained                 sustainedOptions
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -33,6 +34,7 @@ tests), latency of any other graph. Figures are means over -r repeats after a wa
 
   dsk bench lm.dsk -p 512 -n 128 -t 1,2
   dsk bench cnn.dsk -t 1 -r 20 --format benchstat
+  dsk bench cnn.dsk --duration 10m --save today.json
 
 With --random-weights a config.json is enough: how fast a model of that shape is here can be
 known before its weights are fetched.
@@ -52,6 +54,7 @@ A model file that is called kernels or hardware is given as ./kernels.`,
 	f.IntVarP(&o.repeats, "repeats", "r", 5, "timed repeats")
 	f.IntVar(&o.random, "random-weights", 0, "time the model of a config.json, with random weights of 2, 3, 4, 8 or 16 bits")
 	f.StringVar(&o.format, "format", "table", "table or benchstat")
+	o.sustained.add(f)
 	cmd.AddCommand(a.benchHardwareCommand(), a.benchKernelsCommand())
 	return cmd
 }
@@ -64,14 +67,22 @@ func (a *app) runBench(ctx context.Context, path string, o *benchOptions) error 
 	if err != nil {
 		return err
 	}
-	if o.depth < 0 {
+	switch s := &o.sustained; {
+	case o.depth < 0:
 		return &fault.Usage{What: "--depth must not be negative"}
+	case s.duration < 0:
+		return &fault.Usage{What: "--duration must be positive"}
+	case s.duration == 0 && (s.save != "" || s.compare != "" || s.tempLimit != 0):
+		return &fault.Usage{What: "--save, --compare and --temp-limit go with --duration"}
 	}
 	m, closeModel, err := a.benchModel(ctx, path, o)
 	if err != nil {
 		return err
 	}
 	defer closeModel()
+	if o.sustained.duration > 0 {
+		return fault.InFile(a.runSustained(ctx, m, o.threads, &o.sustained), path)
+	}
 	p := a.newProgress()
 	r, err := bench.Run(ctx, m, bench.Options{Prompt: o.fit(m, o.prompt), Generate: o.fit(m, o.generate),
 		Depth: o.depth, Cache: cache, Threads: a.benchThreads(o), Repeats: o.repeats, Progress: p.stageFunc("bench")})
