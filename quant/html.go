@@ -4,77 +4,143 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"sort"
+	"maps"
+	"slices"
+	"strings"
 
+	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/model"
 )
 
-// WriteHTML writes the report as one page without scripts or outside references.
-func (r *Report) WriteHTML(w io.Writer, m *model.Model) error {
-	type bar struct {
-		TensorReport
-		Percent float64
+// share is the part of the weights' bytes that have one width.
+type share struct {
+	Bits    int
+	Bytes   int64
+	Percent float64
+}
+
+// reportValue is a line of the table of quality.
+type reportValue struct{ Name, Value, Reference, Sure string }
+
+// reportData is what the page shows.
+type reportData struct {
+	Name, Size            string
+	R                     *Report
+	Values                []reportValue
+	Shares                []share
+	Curve, Bits, Errors   template.HTML
+	LossUnit, Calibration string
+}
+
+// lossUnit says what a predicted loss is.
+func lossUnit(calibrated bool) string {
+	if calibrated {
+		return "mean KL divergence in nats (or relative error of the output)"
 	}
-	page := struct {
-		Name string
-		*Report
-		Size   string
-		Widths []string
-		Rows   []bar
-		Values [][3]string
-	}{Name: m.Meta.Name, Report: r, Size: fmt.Sprintf("%.2f MB", float64(r.Bytes)/1e6)}
+	return "sum of the products' relative errors"
+}
+
+// WriteHTML writes the report as one page without scripts or outside references. m gives its name.
+func (r *Report) WriteHTML(w io.Writer, m *model.Model) error {
+	unit := lossUnit(!r.dataFree())
+	page := reportData{Name: m.Meta.Name, R: r, Size: fmt.Sprintf("%.3f MB", float64(r.Bytes)/1e6), Values: reportValues(r.Metrics),
+		Curve: plotCurve(r.Curve, unit, r.Bytes), Bits: plotBits(r.Tensors), Errors: plotErrors(r.Tensors), LossUnit: unit}
 	byBits := map[int]int64{}
-	var largest, total int64 = 1, 1
+	var total int64
 	for _, t := range r.Tensors {
 		byBits[t.Bits] += t.Bytes
-		largest, total = max(largest, t.Bytes), total+t.Bytes
+		total += t.Bytes
 	}
-	for _, bits := range []int{32, 16, 8, 4, 3, 2} {
-		if n := byBits[bits]; n > 0 {
-			page.Widths = append(page.Widths, fmt.Sprintf("%d bit: %.1f %% of the weights' bytes", bits, 100*float64(n)/float64(total)))
-		}
-	}
-	for _, t := range r.Tensors {
-		page.Rows = append(page.Rows, bar{t, 100 * float64(t.Bytes) / float64(largest)})
-	}
-	if r.Metrics != nil {
-		var names []string
-		for name := range r.Metrics.Metrics {
-			names = append(names, name)
-		}
-		sort.Strings(names)
-		for _, name := range names {
-			ref := ""
-			if r.Reference != nil {
-				if v, ok := r.Reference.Metrics[name]; ok {
-					ref = fmt.Sprintf("%.6g", v)
-				}
-			}
-			page.Values = append(page.Values, [3]string{name, fmt.Sprintf("%.6g", r.Metrics.Metrics[name]), ref})
-		}
+	for _, bits := range slices.Backward(slices.Sorted(maps.Keys(byBits))) {
+		page.Shares = append(page.Shares, share{bits, byBits[bits], 100 * float64(byBits[bits]) / float64(max(total, 1))})
 	}
 	return reportPage.Execute(w, page)
 }
 
-var reportPage = template.Must(template.New("report").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{{.Name}}: quantization</title>
+// WritePlanHTML writes a plan's curve as one page. calibrated says what the loss is (Plan).
+func WritePlanHTML(w io.Writer, m *model.Model, points []Point, calibrated bool) error {
+	unit := lossUnit(calibrated)
+	return reportPage.Execute(w, reportData{Name: m.Meta.Name, R: &Report{Curve: points}, Curve: plotCurve(points, unit, 0), LossUnit: unit})
+}
+
+func reportValues(r *eval.Report) []reportValue {
+	if r == nil {
+		return nil
+	}
+	var out []reportValue
+	for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
+		v := reportValue{Name: strings.ReplaceAll(name, "_", " "), Value: fmt.Sprintf("%.5g", r.Metrics[name]), Sure: r.Sure(name)}
+		if r.Reference != nil {
+			if ref, ok := r.Reference.Metrics[name]; ok {
+				v.Reference = fmt.Sprintf("%.5g", ref)
+			}
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
+	"db": func(v *float64) string {
+		if v == nil {
+			return "–"
+		}
+		return fmt.Sprintf("%.1f", *v)
+	},
+	"mb": func(n int64) string { return fmt.Sprintf("%.3f", float64(n)/1e6) },
+	"dims": func(shape []int) string {
+		return strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", " × "), "[]")
+	},
+}).Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{{.Name}}: quantization</title>
 <style>
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem;color:#222}
-h1{font-size:1.4rem}table{border-collapse:collapse;width:100%;margin:1rem 0}
-td:nth-child(2){white-space:nowrap}th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}
-.n{text-align:right}.b{background:#4a7;height:.7rem;display:inline-block}
+:root{color-scheme:light dark;--back:#fff;--panel:#f6f7f9;--ink:#1d2430;--soft:#5b6675;--rule:#dde2e8;--accent:#2463c9;--second:#c2571a;
+--b2:#b3261e;--b3:#c7741a;--b4:#b59f00;--b8:#2e8b57;--b16:#2463c9;--b32:#7a4fb5}
+@media (prefers-color-scheme:dark){:root{--back:#14181f;--panel:#1c222b;--ink:#e6eaf0;--soft:#9aa6b5;--rule:#313a46;--accent:#7fb0ff;--second:#f0a35e;
+--b2:#f2736b;--b3:#f0a35e;--b4:#e3cf4a;--b8:#6fcf97;--b16:#7fb0ff;--b32:#c3a3f0}}
+*{box-sizing:border-box}body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;margin:0 auto;max-width:66rem;padding:2rem 1.25rem 4rem;color:var(--ink);background:var(--back)}
+h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.1rem;margin:2.5rem 0 .5rem}p{margin:.4rem 0}.soft{color:var(--soft)}
+.cards{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0}.card{background:var(--panel);border-radius:.5rem;padding:.7rem 1rem;min-width:9rem;flex:1}
+.card b{display:block;font-size:1.35rem;font-variant-numeric:tabular-nums}.card span{color:var(--soft);font-size:.85rem}
+figure{margin:.75rem 0;background:var(--panel);border-radius:.5rem;padding:.75rem}svg{width:100%;height:auto;display:block}
+figcaption{color:var(--soft);font-size:.85rem;margin-top:.4rem}
+.grid{stroke:var(--rule);stroke-width:1}.axis{stroke:var(--soft);stroke-width:1}.tick{font-size:12px;fill:var(--soft)}.label{font-size:13px;fill:var(--ink)}
+.curve{fill:none;stroke:var(--accent);stroke-width:2}.dot{fill:var(--accent)}.plain{fill:var(--second)}.stem{stroke:var(--rule);stroke-width:1.5;fill:none}.chosen{stroke:var(--second);stroke-width:1.5;stroke-dasharray:4 4}
+.b2{fill:var(--b2);background:var(--b2)}.b3{fill:var(--b3);background:var(--b3)}.b4{fill:var(--b4);background:var(--b4)}.b8{fill:var(--b8);background:var(--b8)}.b16{fill:var(--b16);background:var(--b16)}.b32{fill:var(--b32);background:var(--b32)}
+.strip{display:flex;height:1rem;border-radius:.3rem;overflow:hidden}.key{display:inline-block;width:.75rem;height:.75rem;border-radius:.2rem;margin-right:.35rem;vertical-align:-1px}
+.legend{display:flex;flex-wrap:wrap;gap:1.1rem;font-size:.9rem;margin:.5rem 0}.acc{background:var(--accent)}.sec{background:var(--second)}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--rule);vertical-align:top;font-variant-numeric:tabular-nums}
+th{color:var(--soft);font-weight:600;white-space:nowrap}.n{text-align:right;white-space:nowrap}td:first-child{overflow-wrap:anywhere}
 </style></head><body>
 <h1>{{.Name}}</h1>
-<p><b>{{.Size}}</b>, {{printf "%.3f" .BitsPerW}} bits per weight, {{printf "%.2f" .RatioVsF32}}x smaller than f32.
-Strategy {{.Strategy}}, calibration {{.Calibration}}.</p>
-<ul>{{range .Widths}}<li>{{.}}</li>{{end}}</ul>
-{{if .Values}}<h2>Quality on {{.Metrics.Data}}, {{.Metrics.Samples}} samples</h2>
-<table><tr><th>metric</th><th class="n">quantized</th><th class="n">input model</th></tr>
-{{range .Values}}<tr><td>{{index . 0}}</td><td class="n">{{index . 1}}</td><td class="n">{{index . 2}}</td></tr>{{end}}</table>
-{{else}}<p>Quality was not measured: no evaluation data was given.</p>{{end}}
-<h2>Tensors</h2>
-<table><tr><th>name</th><th>shape</th><th class="n">bits</th><th class="n">bytes</th><th></th><th class="n">rel. error</th><th>why</th></tr>
-{{range .Rows}}<tr><td>{{.Name}}</td><td>{{.Shape}}</td><td class="n">{{.Bits}}</td><td class="n">{{.Bytes}}</td>
-<td style="width:8rem"><span class="b" style="width:{{printf "%.1f" .Percent}}%"></span></td><td class="n">{{printf "%.2g" .RelError}}</td><td>{{.Why}}</td></tr>{{end}}
-</table></body></html>
+{{if .R.Bytes}}<p class="soft">strategy {{.R.Strategy}} · calibration {{.R.Calibration}} · {{len .R.Tensors}} tensors · {{.R.Measurements}} measurements of sensitivity</p>
+<div class="cards">
+<div class="card"><b>{{.Size}}</b><span>whole file</span></div>
+<div class="card"><b>{{printf "%.3f" .R.BitsPerW}}</b><span>bits per weight</span></div>
+<div class="card"><b>{{printf "%.2f" .R.RatioVsF32}}×</b><span>smaller than float32</span></div>
+{{if .R.MeanKL}}<div class="card"><b>{{printf "%.3g" .R.MeanKL}}</b><span>mean KL, nats{{with .R.KLInterval}} (95 %: {{printf "%.3g" .Low}} to {{printf "%.3g" .High}}){{end}}</span></div>{{end}}
+{{if .R.Agreement}}<div class="card"><b>{{printf "%.4f" .R.Agreement}}</b><span>top-1 agreement{{with .R.AgreementInterval}} (95 %: {{printf "%.3f" .Low}} to {{printf "%.3f" .High}}){{end}}</span></div>{{end}}
+</div>
+{{with .R.Latency}}<p>{{.Answer}}.</p>{{end}}
+<h2>Quality</h2>
+{{if .Values}}<p class="soft">Measured on {{.R.Metrics.Data}}, {{.R.Metrics.Samples}} samples{{if .R.Metrics.Windows}} in {{.R.Metrics.Windows}} windows{{end}}, which influenced no choice. Intervals draw whole windows or images.</p>
+<div class="wide"><table><tr><th>metric</th><th class="n">quantized</th><th class="n">input model</th><th>how sure</th></tr>
+{{range .Values}}<tr><td>{{.Name}}</td><td class="n">{{.Value}}</td><td class="n">{{.Reference}}</td><td class="soft">{{.Sure}}</td></tr>{{end}}</table></div>
+{{else}}<p>Not measured: no evaluation data was given.</p>{{end}}{{end}}
+{{if .Curve}}<h2>Size and quality</h2>
+<figure>{{.Curve}}<figcaption>What each budget would buy, predicted from the measured sensitivity of each tensor. Loss: {{.LossUnit}}.</figcaption></figure>
+<div class="wide"><table><tr><th class="n">MB</th><th class="n">bits per weight</th><th class="n">times smaller</th><th class="n">predicted loss</th><th class="n">predicted ms</th></tr>
+{{range .R.Curve}}<tr><td class="n">{{mb .Bytes}}</td><td class="n">{{printf "%.3f" .BitsPerW}}</td><td class="n">{{printf "%.2f" .RatioVsF32}}</td><td class="n">{{printf "%.4g" .PredictedLoss}}</td><td class="n">{{if .PredictedMS}}{{printf "%.3g" .PredictedMS}}{{else}}–{{end}}</td></tr>{{end}}</table></div>{{end}}
+{{if .Shares}}<h2>Bits per layer</h2>
+<div class="strip">{{range .Shares}}<div class="b{{.Bits}}" style="width:{{printf "%.2f" .Percent}}%" title="{{.Bits}} bit"></div>{{end}}</div>
+<div class="legend">{{range .Shares}}<span><i class="key b{{.Bits}}"></i>{{.Bits}} bit: {{mb .Bytes}} MB, {{printf "%.1f" .Percent}} %</span>{{end}}</div>
+<figure>{{.Bits}}</figure>{{end}}
+{{if .Errors}}<h2>Error per layer</h2>
+<div class="legend"><span><i class="key acc"></i>product, as far as its inputs are known</span><span><i class="key sec"></i>weights</span></div>
+<figure>{{.Errors}}<figcaption>Signal-to-quantization-noise ratio: 10 lg of the mean square over the mean squared error. 6 dB are a bit.</figcaption></figure>{{end}}
+{{if .R.Tensors}}<h2>Tensors</h2>
+<div class="wide"><table><tr><th>name</th><th>shape</th><th class="n">bits</th><th class="n">bytes</th><th class="n">weights, dB</th><th class="n">product, dB</th><th>why</th></tr>
+{{range .R.Tensors}}<tr><td>{{.Name}}</td><td class="n">{{dims .Shape}}</td><td class="n"><i class="key b{{.Bits}}"></i>{{.Bits}}</td><td class="n">{{.Bytes}}</td><td class="n">{{db .SQNR}}</td><td class="n">{{db .Weighted}}</td><td>{{.Why}}</td></tr>{{end}}
+</table></div>{{end}}
+</body></html>
 `))

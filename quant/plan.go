@@ -13,6 +13,7 @@ type Point struct {
 	BitsPerW      float64 `json:"bits_per_weight"`
 	RatioVsF32    float64 `json:"ratio_vs_f32"`
 	PredictedLoss float64 `json:"predicted_loss"`
+	PredictedMS   float64 `json:"predicted_ms,omitempty"` // a run, or a token, on Options.Device
 }
 
 // planBudgets are the points of a plan, in bits per weight of the candidates.
@@ -37,6 +38,19 @@ func Plan(ctx context.Context, m *model.Model, o Options) ([]Point, error) {
 			return nil, err
 		}
 	}
+	return q.curve()
+}
+
+// curve allocates a range of budgets. The choice stays as it is.
+func (q *quantizer) curve() ([]Point, error) {
+	defer q.restore(q.choices())
+	var clock *predictor
+	if q.o.Device != nil {
+		var err error
+		if clock, err = q.newPredictor(); err != nil {
+			return nil, err
+		}
+	}
 	var weights int64
 	for _, c := range q.candidates {
 		weights += int64(c.n) * int64(c.k)
@@ -55,7 +69,10 @@ func Plan(ctx context.Context, m *model.Model, o Options) ([]Point, error) {
 		for _, c := range q.candidates {
 			p.PredictedLoss += c.sens * c.choice.err
 		}
-		if n := float64(m.Meta.Parameters); n > 0 {
+		if clock != nil {
+			p.PredictedMS = 1e3 * clock.total(q, func(c *candidate) int { return c.choice.bits })
+		}
+		if n := float64(q.m.Meta.Parameters); n > 0 {
 			p.BitsPerW, p.RatioVsF32 = 8*float64(size)/n, 4*n/float64(size)
 		}
 		points = append(points, p)

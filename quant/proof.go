@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -168,4 +169,30 @@ func rounded(r *eval.Report) *eval.Report {
 		out.Changes[name] = &eval.Change{Value: *value, Interval: interval(c.Interval), Lost: c.Lost, Gained: c.Gained, P: digits4(c.P)}
 	}
 	return &out
+}
+
+// byNumber compares names so that layer 2 comes before layer 10: runs of digits count as numbers.
+func byNumber(a, b string) int {
+	digits := func(s string) int {
+		n := 0
+		for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+			n++
+		}
+		return n
+	}
+	for x, y := a, b; x != "" && y != ""; {
+		i, j := digits(x), digits(y)
+		if i == 0 || j == 0 {
+			if x[0] != y[0] {
+				return cmp.Compare(x[0], y[0])
+			}
+			x, y = x[1:], y[1:]
+			continue
+		}
+		if c := cmp.Or(cmp.Compare(i, j), cmp.Compare(x[:i], y[:j])); c != 0 {
+			return c
+		}
+		x, y = x[i:], y[j:]
+	}
+	return cmp.Compare(a, b)
 }

@@ -8,7 +8,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 	"strconv"
 
 	"github.com/dsk-toolkit/dsk/dataset"
@@ -70,6 +70,7 @@ type Report struct {
 	Metrics           *eval.Report   `json:"evaluation,omitempty"` // of the quantized model
 	Reference         *eval.Report   `json:"reference,omitempty"`  // of the input model
 	Latency           *Latency       `json:"latency,omitempty"`
+	Curve             []Point        `json:"curve,omitempty"` // what other budgets would buy, as predicted; of the adaptive strategy
 	Tensors           []TensorReport `json:"tensors"`
 	Measurements      int            `json:"measurements"` // models run to measure sensitivity
 }
@@ -233,9 +234,15 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 		r.Tensors = append(r.Tensors, t)
 	}
 	r.Tensors = append(r.Tensors, q.wide()...)
-	sort.SliceStable(r.Tensors, func(i, j int) bool { return r.Tensors[i].Name < r.Tensors[j].Name })
+	slices.SortStableFunc(r.Tensors, func(a, b TensorReport) int { return byNumber(a.Name, b.Name) })
 	if q.o.Eval != nil {
 		if err := q.measure(ctx, out, r); err != nil {
+			return nil, err
+		}
+	}
+	if q.o.Strategy == Adaptive {
+		var err error
+		if r.Curve, err = q.curve(); err != nil {
 			return nil, err
 		}
 	}
@@ -258,10 +265,15 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 	return r, r.gate(&q.o)
 }
 
+// dataFree reports whether no calibration data were used.
+func (r *Report) dataFree() bool { return r.Calibration == dataFree }
+
+const dataFree = "none (data-free)"
+
 // calibrationName says what the calibration was.
 func (q *quantizer) calibrationName() string {
 	if q.o.Calib == nil {
-		return "none (data-free)"
+		return dataFree
 	}
 	return q.o.Calib.Name()
 }
