@@ -48,7 +48,7 @@ type AttentionMask struct {
 // ScratchBytes returns the bytes of scratch that Run needs.
 func (a *Attention) ScratchBytes() int {
 	c := scratchCutter{}
-	g := attentionRun{Attention: a}
+	g := attentionRun{Attention: *a}
 	g.cut(&c)
 	return c.used + LineBytes
 }
@@ -64,7 +64,7 @@ func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k, v Rows,
 	if n := a.Keys - 1; n >= 0 && (len(k.Data) < n*k.Stride+k.Kind.RowBytes(a.Dim) || len(v.Data) < n*v.Stride+v.Kind.RowBytes(a.DimV)) {
 		panic("kernels: Attention: keys or values are too short")
 	}
-	g := attentionRun{Attention: a, dst: dst, ldd: ldd, q: q, ldq: ldq, k: k, v: v, mask: mask}
+	g := attentionRun{Attention: *a, dst: dst, ldd: ldd, q: q, ldq: ldq, k: k, v: v, mask: mask}
 	g.ints.keys, g.ints.values = intRows(k.Kind, a.Dim), intRows(v.Kind, a.DimV)
 	g.pairs.keys, g.pairs.values = pairsOf(k.Kind, a.Dim), pairsOf(v.Kind, a.DimV)
 	g.perBlock = attentionRows
@@ -72,7 +72,26 @@ func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k, v Rows,
 		g.perBlock = pairRows
 	}
 	g.cut(&scratchCutter{from: scratch[-uintptr(unsafe.Pointer(unsafe.SliceData(scratch)))%LineBytes:]})
+	if !g.fewRows() {
+		g.run()
+		return
+	}
+	// The few rows of all heads and queries, one after another, as if they were the heads of one query.
+	g.Heads, g.Queries, g.QueryHead, g.DstHead = a.Heads*a.Queries, 1, a.Dim, a.DimV
+	g.perQuery, g.dst, g.q = a.Heads, g.fewDst, g.fewQ
+	for r := range g.Heads {
+		copy(g.q[r*a.Dim:(r+1)*a.Dim], q[r/a.Heads*ldq+r%a.Heads*a.QueryHead:])
+	}
 	g.run()
+	for r := range g.Heads {
+		copy(dst[r/a.Heads*ldd+r%a.Heads*a.DstHead:], g.dst[r*a.DimV:(r+1)*a.DimV])
+	}
+}
+
+// fewRows reports whether the queries are so few, more than one, that all of their rows are one block with products from key rows.
+func (g *attentionRun) fewRows() bool {
+	return g.Queries > 1 && g.Heads*g.Queries <= scoreRowsMost() && g.Dim > 0 && g.Dim%4 == 0 &&
+		g.mask.Data == nil && g.Sinks == nil && !g.ints.keys && !g.ints.values && !g.pairs.keys && !g.pairs.values
 }
 
 // scratchCutter cuts scratch into pieces of whole lines; without scratch it counts.
@@ -94,7 +113,7 @@ func (c *scratchCutter) floats(n int) []float32 { return floatsOf(c.bytes(4 * n)
 
 // attentionRun is one run of a group.
 type attentionRun struct {
-	*Attention
+	Attention
 	dst          []float32
 	ldd          int
 	q            []float32
@@ -109,6 +128,8 @@ type attentionRun struct {
 	top, sum     []float32 // per row, in the order of the blocks
 	direct       []float32 // values that are read where they lie; or nil
 	directLd     int
+	perQuery     int       // of fewRows: rows of a query; else 0
+	fewQ, fewDst []float32 // of fewRows
 	ints         attentionInts
 	pairs        attentionPairs
 }
@@ -124,6 +145,9 @@ func (g *attentionRun) cut(c *scratchCutter) {
 	g.values = c.floats(attentionKeys * roundUp(g.DimV, stripCols))
 	g.wide = c.floats(attentionKeys * max(g.Dim, g.DimV))
 	g.top, g.sum = c.floats(rows), c.floats(rows)
+	if n := g.Heads * g.Queries; g.Queries > 1 && n <= scoreRowsMost() {
+		g.fewQ, g.fewDst = c.floats(n*g.Dim), c.floats(n*g.DimV)
+	}
 	g.ints.cut(c, rows, g.Dim)
 	g.pairs.cut(c, rows, g.Dim, g.DimV)
 }
@@ -186,6 +210,9 @@ func (g *attentionRun) block(i int) attentionBlock {
 // sees returns the keys [lo, hi) that row r sees.
 func (b *attentionBlock) sees(r int) (lo, hi int) {
 	t := b.first + r*b.step + b.Offset
+	if b.perQuery > 0 {
+		t += r / b.perQuery
+	}
 	hi = b.Keys
 	if b.Causal {
 		hi = max(0, min(hi, t+1))

@@ -86,7 +86,11 @@ func (b *attentionBlock) addValues(lo, hi int) {
 		b.addPairValues(lo, hi)
 		return
 	}
-	for c := 0; c < b.DimV; c += stripCols {
+	c := 0
+	for ; b.direct != nil && c+wideCols <= b.DimV; c += wideCols {
+		addWide(b.dst[c:], b.ldd, b.scores[lo:], scoresLd, b.rows, b.direct[c+lo*b.directLd:], b.directLd, hi-lo)
+	}
+	for ; c < b.DimV; c += stripCols {
 		b0, ld := b.values[c*attentionKeys:], stripCols
 		if b.direct != nil {
 			b0, ld = b.direct[c:], b.directLd

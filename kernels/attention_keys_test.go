@@ -69,3 +69,42 @@ func TestKeyRows(t *testing.T) {
 		}
 	})
 }
+
+// TestFewQueries: the queries of a few tokens, whose rows are one block, have the bits that they have alone.
+func TestFewQueries(t *testing.T) {
+	forEachImplementation(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(13, 1))
+		for _, dims := range [][2]int{{64, 64}, {32, 96}, {36, 20}} {
+			dim, dimV := dims[0], dims[1]
+			for _, keys := range []int{9, 40, attentionKeys + 5} {
+				for _, window := range []int{0, 7} {
+					for _, heads := range []int{1, 2, 3} {
+						for _, queries := range []int{2, 3, 4, 6} {
+							k, v := randomF32(r, keys*dim), randomF32(r, keys*dimV)
+							ldq, ldd := heads*dim+3, heads*dimV+5
+							q := randomF32(r, queries*ldq)
+							run := func(dst, q []float32, queries, first int) {
+								a := Attention{Heads: heads, Queries: queries, Keys: keys, Dim: dim, DimV: dimV, QueryHead: dim, DstHead: dimV, Scale: 0.3,
+									Causal: true, Offset: first, Window: window}
+								scratch := newGuarded(a.ScratchBytes(), uint8(0xff))
+								a.Run(dst, ldd, q, ldq, FloatRows(k.V, dim), FloatRows(v.V, dimV), AttentionMask{}, scratch.V)
+								scratch.check(t, "scratch")
+							}
+							got, want := randomF32(r, queries*ldd), make([]float32, queries*ldd)
+							copy(want, got.V)
+							run(got.V, q.V, queries, keys-queries)
+							got.check(t, "result")
+							for i := range queries {
+								run(want[i*ldd:], q.V[i*ldq:], 1, keys-queries+i)
+							}
+							if i := sameBits(got.V, want); i >= 0 {
+								t.Fatalf("dims %v, %d keys, window %d, %d heads, %d queries: element %d is %v, %v alone",
+									dims, keys, window, heads, queries, i, got.V[i], want[i])
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,37 @@
+//go:build amd64 && !purego
+
+package kernels
+
+// The routines are
+//
+//	dst[i*ldd+c] += sum_k x[i*ldx+k] b[k*ldb+c]
+//
+// for the rows in their name, c < wideCols and k >= 1, with k ascending and products fused to the sums.
+
+//go:noescape
+func wide1AVX512(dst *float32, ldd int, x *float32, ldx int, b *float32, ldb, k int)
+
+//go:noescape
+func wide2AVX512(dst *float32, ldd int, x *float32, ldx int, b *float32, ldb, k int)
+
+//go:noescape
+func wide3AVX512(dst *float32, ldd int, x *float32, ldx int, b *float32, ldb, k int)
+
+// addWideSIMD is addWide, or reports that it cannot.
+func addWideSIMD(dst []float32, ldd int, x []float32, ldx, rows int, b []float32, ldb, k int) bool {
+	if !useAVX512 {
+		return false
+	}
+	_, _, _ = dst[(rows-1)*ldd+wideCols-1], x[(rows-1)*ldx+k-1], b[(k-1)*ldb+wideCols-1]
+	switch rows {
+	case 1:
+		wide1AVX512(&dst[0], ldd, &x[0], ldx, &b[0], ldb, k)
+	case 2:
+		wide2AVX512(&dst[0], ldd, &x[0], ldx, &b[0], ldb, k)
+	case 3:
+		wide3AVX512(&dst[0], ldd, &x[0], ldx, &b[0], ldb, k)
+	default:
+		return false
+	}
+	return true
+}
