@@ -11,7 +11,7 @@ LEVELS ?= generic avx2 avxvnni avx512vnni
 DSK    := bin/dsk
 ARM64  := cortex-a72 cortex-a76 max
 
-.PHONY: help build runners release bundles demo-model demo test accuracy conformance vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
+.PHONY: help build runners release release-check bundles demo-model demo test accuracy conformance vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,7 @@ help: ## print the targets
 build: ## the dsk binary, in bin/
 	$(GO) build -trimpath -o $(DSK) ./cmd/dsk
 
+# A runner does not name its commit: while its own code is the same, updates of boards do not ship it again.
 # Inlining makes a runner a seventh larger and is worth it in the kernels only.
 EDGE_GCFLAGS := -gcflags=all=-l -gcflags=github.com/dsk-toolkit/dsk/kernels=
 RUNNERS      := linux-amd64 linux-arm64 linux-armv7 android-arm64 windows-amd64 darwin-arm64 wasip1-wasm
@@ -28,12 +29,15 @@ runners: $(RUNNERS:%=runner-%) ## the runners of all platforms, in bin/runners/
 runner-%: ## one runner, as in runner-linux-arm64
 	@mkdir -p bin/runners
 	GOOS=$(word 1,$(subst -, ,$*)) GOARCH=$(subst armv7,arm,$(word 2,$(subst -, ,$*))) GOARM=7 \
-		$(GO) build -trimpath -ldflags="-s -w" $(EDGE_GCFLAGS) -o bin/runners/dsk-edge-$* ./cmd/dsk-edge
+		$(GO) build -trimpath -buildvcs=false -ldflags="-s -w" $(EDGE_GCFLAGS) -o bin/runners/dsk-edge-$* ./cmd/dsk-edge
 
 release: runners ## dsk with all runners inside, in bin/
 	@rm -rf cmd/dsk/runners && mkdir -p cmd/dsk/runners
 	@set -e; for r in $(RUNNERS); do gzip -9nc bin/runners/dsk-edge-$$r > cmd/dsk/runners/dsk-edge-$$r.gz; done
 	$(GO) build -trimpath -ldflags="-s -w" -tags release -o $(DSK) ./cmd/dsk
+
+release-check: release ## a release has the same bytes when it is made again, and packages for every platform on its own
+	DSK=$(DSK) RUNNERS=bin/runners scripts/release.sh
 
 bundles: build runner-linux-arm64 runner-linux-armv7 ## bundles for arm64 and armv7, proven under the emulator
 	DSK=$(DSK) RUNNERS=bin/runners scripts/bundles.sh
