@@ -127,7 +127,7 @@ func (l *layouts) toStandard(n *Node) (bool, error) {
 // holdTransposed notes that a value is another with its channels last, where the graph turns an image.
 func (l *layouts) holdTransposed(n *Node) bool {
 	perm := n.Ints("perm")
-	if len(perm) != len(channelsLast) || l.typeOf(n.In(0)).DType != tensor.F32 {
+	if dt := l.typeOf(n.In(0)).DType; len(perm) != len(channelsLast) || dt != tensor.F32 && dt != tensor.U8 {
 		return false
 	}
 	for i, p := range perm {

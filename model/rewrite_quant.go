@@ -11,7 +11,6 @@ import (
 // operators on bytes in the place of both, after the layout of images is settled.
 var quantPasses = []pass{
 	{"unsigned-levels", true, (*rewriter).unsignedLevels},
-	{"requantized", true, (*rewriter).requantized},
 	{"quantized-moves", true, (*rewriter).quantizedMoves},
 	{"byte-tables", true, (*rewriter).byteTables},
 	{"quantized-sums", true, (*rewriter).quantizedSums},

@@ -2,8 +2,8 @@ package model
 
 import "slices"
 
-// DataInputs counts the inputs of an operator that yields elements of these, in another order: 0 if it does anything else. Of
-// a maximum it is true too, as levels rise with what they stand for.
+// DataInputs counts the inputs of an operator that yields elements of these, in another order and perhaps with
+// zeros between: 0 if it does anything else. Of a maximum it is true too, as levels rise with what they stand for.
 func DataInputs(n *Node) int {
 	switch {
 	case n.Is(DomainDsk, "MaxPool"), n.Is("", "MaxPool") && len(n.Outputs) == 1:
@@ -14,12 +14,8 @@ func DataInputs(n *Node) int {
 	switch n.Op {
 	case "Concat":
 		return len(n.Inputs)
-	case "Split", "Slice", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Gather", "DepthToSpace", "SpaceToDepth", "Tile":
+	case "Split", "Slice", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Gather", "DepthToSpace", "SpaceToDepth", "Tile", "Pad":
 		return 1
-	case "Pad":
-		if n.In(2) != "" || n.Str("mode", "constant") != "constant" {
-			return 1
-		}
 	case "Resize":
 		if n.Str("mode", "nearest") == "nearest" && n.Str("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize" {
 			return 1
@@ -68,8 +64,16 @@ func (r *rewriter) quantizeBefore(n *Node, data int) bool {
 	for i := range data {
 		each(i)
 	}
-	if n.Op == "Pad" && f.In(2) != "" {
+	switch {
+	case n.Op != "Pad":
+	case f.In(2) != "":
 		each(2)
+	case q.In(2) != "":
+		// Zeros are added.
+		for len(f.Inputs) < 3 {
+			f.Inputs = append(f.Inputs, "")
+		}
+		f.Inputs[2] = q.In(2)
 	}
 	f.Outputs = q.Outputs
 	r.replace([]*Node{n, q}, append(with, f)...)

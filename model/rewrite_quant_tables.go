@@ -17,28 +17,8 @@ var pointwise = map[string]bool{
 	"Add": true, "Sub": true, "Mul": true, "Div": true, "Pow": true, "Min": true, "Max": true, "Sum": true, "Mean": true, "DequantizeLinear": true,
 }
 
-// requantized removes QuantizeLinear of DequantizeLinear with the same levels.
-func (r *rewriter) requantized() (int, error) {
-	count := 0
-	err := r.live(func(q *Node) error {
-		l, ok := r.levelsOf(q, "QuantizeLinear", tensor.U8)
-		if !ok || r.kept[q.Outputs[0]] {
-			return nil
-		}
-		from, m, ok := r.dequantized(q.In(0))
-		if !ok || m != l {
-			return nil
-		}
-		r.replace([]*Node{q})
-		r.renameUses(q.Outputs[0], from)
-		count++
-		return nil
-	})
-	return count, err
-}
-
 // byteTables makes dsk.ByteTable of whatever a QuantizeLinear yields as a function of one tensor of bytes: requantization,
-// or activations of any make, with levels in between or without.
+// or activations of any make, with levels in between or without. What is the same bytes again takes no operator.
 func (r *rewriter) byteTables() (int, error) {
 	count := 0
 	err := r.live(func(q *Node) error {
@@ -55,6 +35,12 @@ func (r *rewriter) byteTables() (int, error) {
 		table, err := f.table(q.Outputs[0])
 		if err != nil || table == nil {
 			return err
+		}
+		if changesNothing(table) && !r.kept[q.Outputs[0]] {
+			r.replace([]*Node{q})
+			r.renameUses(q.Outputs[0], f.leaf)
+			count++
+			return nil
 		}
 		name, err := r.addInit(q.Outputs[0]+".table", fmt.Sprint("table ", table.Data), func() (*tensor.Tensor, error) { return table, nil })
 		if err != nil {
@@ -159,6 +145,16 @@ func (f *byteFunction) table(result string) (*tensor.Tensor, error) {
 		return nil, nil
 	}
 	return t, nil
+}
+
+// changesNothing reports whether a table changes nothing, as for QuantizeLinear of DequantizeLinear with the same levels.
+func changesNothing(table *tensor.Tensor) bool {
+	for i, v := range table.Data {
+		if int(v) != i {
+			return false
+		}
+	}
+	return true
 }
 
 // evaluate computes one node; levels by their definition, so that mere requantization needs no evaluator.

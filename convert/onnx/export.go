@@ -70,8 +70,10 @@ type exporter struct {
 	labels   map[string]bool // names of nodes
 	gaps     []fault.Item
 	opset    int
-	types    []tensor.DType // element types that initializers and values have
-	domains  map[string]int // beside the default one
+	types    []tensor.DType         // element types that initializers and values have
+	domains  map[string]int         // beside the default one
+	coded    map[string]*model.Node // what makes a weight of constant levels, by the weight
+	makers   map[string]*model.Node
 }
 
 type namedTensor struct {
@@ -93,10 +95,14 @@ func newExporter(m *model.Model, o ExportOptions) (*exporter, error) {
 	if err := g.Infer(); err != nil {
 		return nil, fault.Formatf("graph", "%v", err)
 	}
+	if err := model.SplitQuantized(g); err != nil {
+		return nil, fault.Formatf("graph", "%v", err)
+	}
 	if err := model.ChannelsFirst(g); err != nil {
 		return nil, err
 	}
 	e := &exporter{g: g, o: o, weights: map[string]string{}, plain: map[string]bool{}, taken: map[string]bool{}, labels: map[string]bool{}, opset: baseOpset, domains: map[string]int{}}
+	e.findCoded()
 	for name := range g.Types {
 		e.taken[name] = true
 	}

@@ -105,6 +105,10 @@ func (e *exporter) attention(n *model.Node) []*model.Node {
 func (e *exporter) linear(n *model.Node) ([]*model.Node, error) {
 	dt := e.typeOf(n.In(0)).DType
 	s := e.start(n)
+	if e.coded[n.In(1)] != nil {
+		e.codedLinear(n, s)
+		return s.finish(n)
+	}
 	var w string
 	switch t := e.g.Init[n.In(1)]; {
 	case t == nil:
@@ -130,6 +134,8 @@ func (e *exporter) conv(n *model.Node) ([]*model.Node, error) {
 	s := e.start(n)
 	var w string
 	switch t := e.g.Init[n.In(1)]; {
+	case e.coded[n.In(1)] != nil:
+		w = e.codedWeight(n.In(1), kernelOrder(len(e.typeOf(n.In(1)).Shape)))
 	case t == nil:
 		s.step("Transpose", permAttr(kernelOrder(len(e.typeOf(n.In(1)).Shape))), n.In(1))
 		w = s.value
@@ -143,7 +149,10 @@ func (e *exporter) conv(n *model.Node) ([]*model.Node, error) {
 		}
 	}
 	in := []string{e.operand(n.In(0), dt), w}
-	if n.In(2) != "" {
+	switch {
+	case n.In(2) != "" && e.coded[n.In(1)] != nil:
+		in = append(in, e.codedBias(n))
+	case n.In(2) != "":
 		in = append(in, e.operand(n.In(2), dt))
 	}
 	s.step("Conv", attrs, in...)
