@@ -11,7 +11,7 @@ LEVELS ?= generic avx2 avxvnni avx512vnni
 DSK    := bin/dsk
 ARM64  := cortex-a72 cortex-a76 max
 
-.PHONY: help build runners release release-check bundles demo-model demo test accuracy conformance vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
+.PHONY: train-mnist train-cifar train-text help build runners release release-check bundles demo-model demo test accuracy conformance vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,15 @@ accuracy: ## measure the figures of docs/quality.md on ../shared
 
 conformance: build ## hold the binary against the recorded results of ONNX models in ../shared
 	scripts/conformance.sh
+
+train-mnist: build ## a teacher and students of digits beside controls, on ../shared (docs/distillation.md)
+	DSK=$(DSK) scripts/$@.sh
+
+train-cifar: build ## resnet56 teaches a student of 100,000 parameters without labels
+	DSK=$(DSK) scripts/$@.sh
+
+train-text: build ## gutenberg-9M teaches a small decoder: about an hour
+	DSK=$(DSK) scripts/$@.sh
 
 vet: ## go vet for both architectures
 	GOARCH=amd64 $(GO) vet ./...
