@@ -123,20 +123,13 @@ func reduction64(kind foldKind) Binder {
 			h := halfOf(dt)
 			return reduceFloat(b, kind, g, func(u uint16) float64 { return float64(h.from(u)) },
 				func(v float64) uint16 { return h.to(toOdd(v)) }), nil
-		case tensor.I8:
-			return reduceInt[int8](b, kind, g, math.MinInt8, math.MaxInt8), nil
-		case tensor.U8:
-			return reduceInt[uint8](b, kind, g, 0, math.MaxUint8), nil
+		case tensor.I8, tensor.U8, tensor.I16, tensor.U16, tensor.U32:
+			low, high := integerLimits(b.In[0].DType)
+			return widenedIntegers(func(b *Bind) (Run, error) { return reduceInt(b, kind, g, low, high), nil })(b)
 		case tensor.BOOL:
 			return reduceInt[uint8](b, kind, g, 0, 1), nil
-		case tensor.I16:
-			return reduceInt[int16](b, kind, g, math.MinInt16, math.MaxInt16), nil
-		case tensor.U16:
-			return reduceInt[uint16](b, kind, g, 0, math.MaxUint16), nil
 		case tensor.I32:
 			return reduceInt[int32](b, kind, g, math.MinInt32, math.MaxInt32), nil
-		case tensor.U32:
-			return reduceInt[uint32](b, kind, g, 0, math.MaxUint32), nil
 		case tensor.I64:
 			return reduceInt[int64](b, kind, g, math.MinInt64, math.MaxInt64), nil
 		case tensor.U64:
@@ -315,6 +308,16 @@ func finish(kind foldKind, v, peak float64, count int) float64 {
 		return math.Log(v) + peak
 	}
 	return v
+}
+
+// integerLimits returns the least and the greatest number of a type that is narrower than I64.
+func integerLimits(dt tensor.DType) (low, high int64) {
+	bits := 8 * dt.Size()
+	switch dt {
+	case tensor.U8, tensor.U16, tensor.U32:
+		return 0, 1<<bits - 1
+	}
+	return -1 << (bits - 1), 1<<(bits-1) - 1
 }
 
 // reduceInt is the form for integers; low and high are the type's limits, results of empty groups.

@@ -55,18 +55,10 @@ func bindScatter(b *Bind, s scatter) (Run, error) {
 	case tensor.F16, tensor.BF16:
 		h, f := halfOf(dt), reduction[float32](name)
 		return runScatter(b, s, func(x, y uint16) uint16 { return h.to(f(h.from(x), h.from(y))) }), nil
-	case tensor.I8:
-		return runScatter(b, s, reduction[int8](name)), nil
-	case tensor.U8:
-		return runScatter(b, s, reduction[uint8](name)), nil
-	case tensor.I16:
-		return runScatter(b, s, reduction[int16](name)), nil
-	case tensor.U16:
-		return runScatter(b, s, reduction[uint16](name)), nil
+	case tensor.I8, tensor.U8, tensor.I16, tensor.U16, tensor.U32:
+		return widenedIntegers(func(b *Bind) (Run, error) { return bindScatter(b, s) })(b)
 	case tensor.I32:
 		return runScatter(b, s, reduction[int32](name)), nil
-	case tensor.U32:
-		return runScatter(b, s, reduction[uint32](name)), nil
 	case tensor.I64:
 		return runScatter(b, s, reduction[int64](name)), nil
 	case tensor.U64:
