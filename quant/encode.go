@@ -24,6 +24,9 @@ const blocksLimit = 1 << 30
 func (q *quantizer) encode() *model.Model {
 	out := q.m.Clone()
 	out.Packed = q.packs()
+	if out.Assets == nil {
+		out.Assets = map[string][]byte{} // for the proof
+	}
 	q.narrow(out.Graph)
 	quantized := map[string]bool{}
 	for _, c := range q.candidates {
