@@ -45,9 +45,7 @@ func NewIntConv(g *Window, c, n int, w []int8, scale, bias []float32, x, z Quant
 	copy(v.bias, bias)
 	for r := range n {
 		v.mult[r] = x.Scale * scale[r]
-		for _, q := range w[r*row : (r+1)*row] {
-			v.start[r] -= int32(q) * int32(x.Zero)
-		}
+		v.start[r] = -v.w.columns[r] * int32(x.Zero)
 	}
 	if n == PanelRows { // for two pixels side by side
 		copy(v.mult[n:], v.mult[:n])

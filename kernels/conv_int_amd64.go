@@ -34,6 +34,15 @@ func levelStripAMX(t *levelTile, blocks, rows int, shapes *tileShapes)
 //go:noescape
 func levelSumsAMX(t *levelTile, rows int, shapes *tileShapes)
 
+//go:noescape
+func levelSumsAVX2(t *levelTile, rows int)
+
+//go:noescape
+func levelSumsAVXVNNI(t *levelTile, rows int)
+
+//go:noescape
+func levelFinishAVX2(t *levelTile, rows, cols int)
+
 // levelFinishAVX512 is levelTile.finish to t.dst.
 //
 //go:noescape
@@ -197,6 +206,10 @@ func levelTilesAVX512(t *levelTile, pixels int) {
 
 // levelSumsSIMD computes t.sums.
 func levelSumsSIMD(t *levelTile, rows int) bool {
+	if useAVX2 {
+		levelSumsYMM(t, rows)
+		return true
+	}
 	if !useAVX512 {
 		return false
 	}
@@ -214,14 +227,36 @@ func levelSumsSIMD(t *levelTile, rows int) bool {
 	return true
 }
 
-func levelFinishSIMD(t *levelTile, dst unsafe.Pointer, ldd, rows int) bool {
-	if !useAVX512 {
-		return false
+// levelSumsYMM computes t.sums a panel at a time.
+func levelSumsYMM(t *levelTile, rows int) {
+	s := *t
+	for {
+		if useVNNI {
+			levelSumsAVXVNNI(&s, rows)
+		} else {
+			levelSumsAVX2(&s, rows)
+		}
+		if s.w0 == t.w1 {
+			return
+		}
+		s.w0 = t.w1
+		s.sums, s.start = unsafe.Add(s.sums, LineBytes), unsafe.Add(s.start, LineBytes)
 	}
+}
+
+// levelFinishSIMD returns how many columns it has done.
+func levelFinishSIMD(t *levelTile, dst unsafe.Pointer, ldd, rows, cols int) int {
 	s := *t
 	s.dst, s.ldd = dst, ldd
-	levelFinishAVX512(&s, rows)
-	return true
+	if useAVX512 {
+		levelFinishAVX512(&s, rows)
+		return cols
+	}
+	if cols &^= 7; !useAVX2 || cols == 0 || t.act&tileCurve != 0 {
+		return 0
+	}
+	levelFinishAVX2(&s, rows, cols)
+	return cols
 }
 
 func levelStoreSIMD(t *levelTile, src []float32, rows int) bool {

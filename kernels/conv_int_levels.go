@@ -9,6 +9,7 @@ import (
 // are LineBytes, and zeros up to steps times 16 fours. Sixteen such lines are a tile of AMX.
 type levelPanels struct {
 	data            []int8
+	columns         []int32 // sums of each output's weights
 	n, segments     int
 	k, steps, panel int // fours of a line, sixteen of those, bytes of a panel
 }
@@ -22,12 +23,14 @@ func packLevels(w []int8, n, segments, line int) levelPanels {
 	p.steps = (p.k + levelStep - 1) / levelStep
 	p.panel = segments * p.steps * levelStep * LineBytes
 	p.data = alignedLevels(Panels(n) * p.panel)
+	p.columns = make([]int32, (Panels(n)+1)*PanelRows) // tiles of two panels read on
 	for r := range n {
 		panel := p.data[r/PanelRows*p.panel:]
 		for i := range segments {
 			to := panel[i*p.steps*levelStep*LineBytes+r%PanelRows*4:]
 			for k, q := range w[(r*segments+i)*line:][:line] {
 				to[k/4*LineBytes+k%4] = q
+				p.columns[r] += int32(q)
 			}
 		}
 	}
@@ -49,6 +52,7 @@ func (p *levelPanels) strip(t *levelTile, i, cols int) {
 		w1 = p.data[(i+1)*p.panel:][:p.panel]
 	}
 	t.w0, t.w1 = unsafe.Pointer(&w0[0]), unsafe.Pointer(&w1[0])
+	t.columns = unsafe.Pointer(&p.columns[i*PanelRows])
 	t.k, t.steps, t.segments = p.k, p.steps, p.segments
 	t.gap = (p.steps*levelStep - p.k) * LineBytes
 	t.mask = uint32(1)<<cols - 1
@@ -69,6 +73,7 @@ type levelTile struct {
 	ldq                                  int
 	room                                 int            // that may be read from x on
 	paired                               int            // 1: of 16 outputs, two rows are one of 32
+	columns                              unsafe.Pointer // levelPanels.columns
 	curve                                unsafe.Pointer // levelCurve
 	curveScale, curveShift, curveTop     float32
 }
@@ -197,7 +202,8 @@ func levelSums(t *levelTile, rows, cols int) {
 
 // finish turns the sums of rows into outputs at dst, which may be the sums, ldd bytes from row to row.
 func (t *levelTile) finish(dst unsafe.Pointer, ldd, rows, cols int) {
-	if levelFinishSIMD(t, dst, ldd, rows) {
+	first := levelFinishSIMD(t, dst, ldd, rows, cols)
+	if first == cols {
 		return
 	}
 	sums := unsafe.Slice((*int32)(t.sums), rows*stripCols)
@@ -213,8 +219,8 @@ func (t *levelTile) finish(dst unsafe.Pointer, ldd, rows, cols int) {
 		if t.z != nil {
 			z = unsafe.Slice((*uint8)(unsafe.Add(t.z, i*t.ldz)), cols)
 		}
-		for c, sum := range sums[i*stripCols:][:cols] {
-			m := mult[c]
+		for c := first; c < cols; c++ {
+			sum, m := sums[i*stripCols+c], mult[c]
 			if negative != nil {
 				sum += negative[c] * int32(q.Zero)
 				m *= q.Scale

@@ -4,11 +4,7 @@ package kernels
 
 import "unsafe"
 
-func levelStripSIMD(*levelTile, int) int { return 0 }
-
-func levelSumsSIMD(*levelTile, int) bool { return false }
-
-func levelFinishSIMD(t *levelTile, dst unsafe.Pointer, ldd, rows int) bool { return false }
+func levelFinishSIMD(t *levelTile, dst unsafe.Pointer, ldd, rows, cols int) int { return 0 }
 
 func levelStoreSIMD(t *levelTile, src []float32, rows int) bool { return false }
 

@@ -4,6 +4,7 @@
 // bits, S 32 bits (where nothing is said), D 64. neon_header_test.go holds each to LLVM's encoding.
 //
 //	SDOTL     needs FEAT_DotProd    d[r] += sum_k n[4r+k] m[4i+k], k < 4
+//	SUDOTL    needs FEAT_I8MM       as SDOTL, with unsigned m
 //	SMMLA     needs FEAT_I8MM       d[2r+c] += sum_k n[8r+k] m[8c+k], k < 8
 
 #define REGS2(n, d) (n)<<5 | (d)
@@ -12,6 +13,7 @@
 // Integers.
 
 #define SDOTL(i, m, n, d) WORD $(0x4f80e000 | ((i)&1)<<21 | ((i)>>1)<<11 | REGS3(m, n, d)) // sdot vd.4s, vn.16b, vm.4b[i]
+#define SUDOTL(i, m, n, d) WORD $(0x4f00f000 | ((i)&1)<<21 | ((i)>>1)<<11 | REGS3(m, n, d)) // sudot vd.4s, vn.16b, vm.4b[i]
 #define SMMLA(m, n, d) WORD $(0x4e80a400 | REGS3(m, n, d)) // smmla vd.4s, vn.16b, vm.16b
 #define SMULL(m, n, d) WORD $(0x0e20c000 | REGS3(m, n, d)) // smull vd.8h, vn.8b, vm.8b
 #define SMULL2(m, n, d) WORD $(0x4e20c000 | REGS3(m, n, d)) // smull2 vd.8h, vn.16b, vm.16b

@@ -20,6 +20,8 @@ var neonWords = []struct {
 }{
 	{"SDOTL(3, 1, 29, 15)", "sdot v15.4s, v29.16b, v1.4b[3]", 0x4fa1ebaf},
 	{"SDOTL(0, 7, 23, 30)", "sdot v30.4s, v23.16b, v7.4b[0]", 0x4f87e2fe},
+	{"SUDOTL(3, 1, 29, 15)", "sudot v15.4s, v29.16b, v1.4b[3]", 0x4f21fbaf},
+	{"SUDOTL(0, 7, 23, 30)", "sudot v30.4s, v23.16b, v7.4b[0]", 0x4f07f2fe},
 	{"SMMLA(15, 24, 6)", "smmla v6.4s, v24.16b, v15.16b", 0x4e8fa706},
 	{"SMMLA(15, 0, 13)", "smmla v13.4s, v0.16b, v15.16b", 0x4e8fa40d},
 	{"SMULL(26, 17, 11)", "smull v11.8h, v17.8b, v26.8b", 0x0e3ac22b},

@@ -30,9 +30,7 @@ func NewIntProduct(n, k int, w []int8, scale, bias []float32, y *Quantized, act 
 	copy(p.scale, scale)
 	copy(p.bias, bias)
 	for r := range n {
-		for _, q := range w[r*k : (r+1)*k] {
-			p.negative[r] -= int32(q)
-		}
+		p.negative[r] = -p.w.columns[r]
 	}
 	return p
 }
