@@ -29,6 +29,16 @@ func TestPlatforms(t *testing.T) {
 		if p.System >= p.Memory && p.Memory > 0 || p.Slows > p.Stops || p.L1 > p.L2 {
 			t.Errorf("%s: figures contradict each other: %+v", p.Name, p)
 		}
+		// Boards are known in full; a system that runs on any machine has no figures, so that nothing is predicted for it.
+		switch kind := strings.SplitN(p.Name, ":", 2)[0]; kind {
+		case "raspberrypi", "jetson-nano", "jetson-orin", "android-arm64":
+			if len(p.Features) == 0 || len(p.Cores) == 0 || p.Memory == 0 || p.System == 0 || p.L1 == 0 || p.L2 == 0 || p.Bandwidth == 0 || p.Slows == 0 || p.Stops == 0 {
+				t.Errorf("%s: a figure is missing: %+v", p.Name, p)
+			}
+		}
+		if p.Title == "" || p.Runner == "" || (p.Memory > 0) != (p.System > 0) && p.Name != "wasm" {
+			t.Errorf("%s: a field is missing: %+v", p.Name, p)
+		}
 		for i, c := range p.Cores {
 			if c.Count < 1 || c.MHz < 500 || c.MACs < 8 || i > 0 && c.MHz > p.Cores[i-1].MHz {
 				t.Errorf("%s: cores %+v", p.Name, p.Cores)
