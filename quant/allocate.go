@@ -232,9 +232,16 @@ const (
 
 // defaultRoom is what the weights may take where no target is given.
 func (q *quantizer) defaultRoom() int64 {
-	var weights int64
+	var weights int64 // or their bytes
 	for _, c := range q.candidates {
+		if q.o.Bits != 0 {
+			weights += c.size(q.o.Bits)
+			continue
+		}
 		weights += int64(c.n) * int64(c.k)
+	}
+	if q.o.Bits != 0 {
+		return weights
 	}
 	return int64(float64(weights) * defaultBPW / 8)
 }

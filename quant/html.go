@@ -24,27 +24,27 @@ type reportValue struct{ Name, Value, Reference, Sure string }
 
 // reportData is what the page shows.
 type reportData struct {
-	Name, Size            string
-	R                     *Report
-	Values                []reportValue
-	Shares                []share
-	Curve, Bits, Errors   template.HTML
-	LossUnit, Calibration string
+	Name, Size          string
+	R                   *Report
+	Values              []reportValue
+	Shares              []share
+	Curve, Bits, Errors template.HTML
+	LossUnit            string
 }
 
-// lossUnit says what a predicted loss is.
-func lossUnit(calibrated bool) string {
+// lossUnit says what a predicted loss is: on the axis, and in words.
+func lossUnit(calibrated bool) (axis, words string) {
 	if calibrated {
-		return "mean KL divergence in nats (or relative error of the output)"
+		return "mean KL, nats", "mean KL divergence in nats from the input model's output on calibration data, or the output's relative error where it is no distribution"
 	}
-	return "sum of the products' relative errors"
+	return "relative error", "the sum of the products' relative errors, since no calibration data were given"
 }
 
 // WriteHTML writes the report as one page without scripts or outside references. m gives its name.
 func (r *Report) WriteHTML(w io.Writer, m *model.Model) error {
-	unit := lossUnit(!r.dataFree())
+	axis, words := lossUnit(!r.dataFree())
 	page := reportData{Name: m.Meta.Name, R: r, Size: fmt.Sprintf("%.3f MB", float64(r.Bytes)/1e6), Values: reportValues(r.Metrics),
-		Curve: plotCurve(r.Curve, unit, r.Bytes), Bits: plotBits(r.Tensors), Errors: plotErrors(r.Tensors), LossUnit: unit}
+		Curve: plotCurve(r.Curve, axis, r.Bytes), Bits: plotBits(r.Tensors), Errors: plotErrors(r.Tensors), LossUnit: words}
 	byBits := map[int]int64{}
 	var total int64
 	for _, t := range r.Tensors {
@@ -59,8 +59,8 @@ func (r *Report) WriteHTML(w io.Writer, m *model.Model) error {
 
 // WritePlanHTML writes a plan's curve as one page. calibrated says what the loss is (Plan).
 func WritePlanHTML(w io.Writer, m *model.Model, points []Point, calibrated bool) error {
-	unit := lossUnit(calibrated)
-	return reportPage.Execute(w, reportData{Name: m.Meta.Name, R: &Report{Curve: points}, Curve: plotCurve(points, unit, 0), LossUnit: unit})
+	axis, words := lossUnit(calibrated)
+	return reportPage.Execute(w, reportData{Name: m.Meta.Name, R: &Report{Curve: points}, Curve: plotCurve(points, axis, 0), LossUnit: words})
 }
 
 func reportValues(r *eval.Report) []reportValue {
@@ -69,7 +69,7 @@ func reportValues(r *eval.Report) []reportValue {
 	}
 	var out []reportValue
 	for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
-		v := reportValue{Name: strings.ReplaceAll(name, "_", " "), Value: fmt.Sprintf("%.5g", r.Metrics[name]), Sure: r.Sure(name)}
+		v := reportValue{Name: name, Value: fmt.Sprintf("%.5g", r.Metrics[name]), Sure: r.Sure(name)}
 		if r.Reference != nil {
 			if ref, ok := r.Reference.Metrics[name]; ok {
 				v.Reference = fmt.Sprintf("%.5g", ref)
@@ -87,7 +87,8 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return fmt.Sprintf("%.1f", *v)
 	},
-	"mb": func(n int64) string { return fmt.Sprintf("%.3f", float64(n)/1e6) },
+	"digits": func(v *float64) string { return fmt.Sprintf("%.4g", *v) },
+	"mb":     func(n int64) string { return fmt.Sprintf("%.3f", float64(n)/1e6) },
 	"dims": func(shape []int) string {
 		return strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", " × "), "[]")
 	},
@@ -118,8 +119,8 @@ th{color:var(--soft);font-weight:600;white-space:nowrap}.n{text-align:right;whit
 <div class="card"><b>{{.Size}}</b><span>whole file</span></div>
 <div class="card"><b>{{printf "%.3f" .R.BitsPerW}}</b><span>bits per weight</span></div>
 <div class="card"><b>{{printf "%.2f" .R.RatioVsF32}}×</b><span>smaller than float32</span></div>
-{{if .R.MeanKL}}<div class="card"><b>{{printf "%.3g" .R.MeanKL}}</b><span>mean KL, nats{{with .R.KLInterval}} (95 %: {{printf "%.3g" .Low}} to {{printf "%.3g" .High}}){{end}}</span></div>{{end}}
-{{if .R.Agreement}}<div class="card"><b>{{printf "%.4f" .R.Agreement}}</b><span>top-1 agreement{{with .R.AgreementInterval}} (95 %: {{printf "%.3f" .Low}} to {{printf "%.3f" .High}}){{end}}</span></div>{{end}}
+{{if .R.MeanKL}}<div class="card"><b>{{digits .R.MeanKL}}</b><span>mean KL, nats{{with .R.KLInterval}} (95 %: {{printf "%.3g" .Low}} to {{printf "%.3g" .High}}){{end}}</span></div>{{end}}
+{{if .R.Agreement}}<div class="card"><b>{{digits .R.Agreement}}</b><span>top-1 agreement{{with .R.AgreementInterval}} (95 %: {{printf "%.3f" .Low}} to {{printf "%.3f" .High}}){{end}}</span></div>{{end}}
 </div>
 {{with .R.Latency}}<p>{{.Answer}}.</p>{{end}}
 <h2>Quality</h2>

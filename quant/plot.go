@@ -21,6 +21,7 @@ type axis struct {
 	lo, hi   float64
 	from, to float64 // pixels
 	log      bool
+	marks    []float64 // instead of computed ones
 }
 
 func (a *axis) at(v float64) float64 {
@@ -60,10 +61,13 @@ func newAxis(values []float64, from, to float64, log bool) axis {
 // ticks are round values within the axis: powers of ten with 2 and 5 between if they are few, or steps of 1, 2 or 5.
 func (a *axis) ticks() []float64 {
 	var out []float64
+	if a.marks != nil {
+		return a.marks
+	}
 	if a.log {
 		lo, hi := math.Floor(math.Log10(a.lo)), math.Ceil(math.Log10(a.hi))
 		parts := []float64{1}
-		if hi-lo <= 3 {
+		if math.Log10(a.hi/a.lo) <= 3 {
 			parts = []float64{1, 2, 5}
 		}
 		for e := lo; e <= hi; e++ {
@@ -189,7 +193,13 @@ func plotBits(tensors []TensorReport) template.HTML {
 	for _, t := range tensors {
 		top = max(top, min(t.Bits, 32))
 	}
-	p := newPlot("bits per layer", axis{lo: 0, hi: float64(len(tensors)), from: xFrom, to: xTo}, axis{lo: 0, hi: float64(top), from: yFrom, to: yTo},
+	marks := []float64{0}
+	for _, bits := range []int{2, 4, 8, 16, 32} {
+		if bits <= top {
+			marks = append(marks, float64(bits))
+		}
+	}
+	p := newPlot("bits per layer", axis{lo: 0, hi: float64(len(tensors)), from: xFrom, to: xTo}, axis{lo: 0, hi: float64(top), from: yFrom, to: yTo, marks: marks},
 		"layers, in the order of the table", "bits a weight", false)
 	width := (xTo - xFrom) / float64(len(tensors))
 	for i, t := range tensors {

@@ -31,7 +31,9 @@ const (
 // Options are the settings of Apply.
 type Options struct {
 	Strategy Strategy
-	Bits     int // 2, 3, 4 or 8; 0 = chosen per tensor ("auto")
+	// Bits is 2, 3, 4 or 8, or 0 ("auto"). With Uniform every tensor has that width; with Adaptive it is the budget: no more bytes than that width
+	// for every tensor would take.
+	Bits int
 	// At most one of the budgets is set; they count the whole file.
 	TargetBytes int64
 	TargetRatio float64 // 4 x parameters / bytes
@@ -42,13 +44,14 @@ type Options struct {
 	// ActBits is 8 (activations are quantized as a product reads them) or 32 (products of quantized
 	// weights run in float: slower, without the activations' rounding).
 	ActBits      int
-	TargetDevice string        // recorded in the history
+	TargetDevice string        // the name of the device that the model is for: recorded in the history, and nothing else; its effects are those of Device
 	Device       *Device       // how fast it is: the report answers how long a run takes there; nil = not known
 	MaxLatency   float64       // milliseconds a run, or a token, takes on Device at most, as predicted; 0 = no limit
 	Calib        *dataset.Data // activations for importance and sensitivity; nil = data-free
 	Eval         *dataset.Data // measures the result; never used to choose anything
 	EvalOptions  eval.Options
-	Work         *Work // keeps what is measured; nil = in memory only
+	Work         *Work  // keeps what is measured; nil = in memory only
+	Release      func() // called where weights that are mapped from a file may leave memory; nil = nothing to do
 	Threads      int
 	Version      string // of dsk, for the history
 	Progress     func(stage string, done, total int64)
@@ -87,7 +90,9 @@ type TensorReport struct {
 	// SQNR and Weighted are those of TensorProof.
 	SQNR     *float64 `json:"sqnr_db,omitempty"`
 	Weighted *float64 `json:"sqnr_weighted_db,omitempty"`
-	Why      string   `json:"why"`
+	// ActBits is how many bits the activations have that a product of the weights reads: 8 or 32; 0 for a table of rows.
+	ActBits int    `json:"activation_bits,omitempty"`
+	Why     string `json:"why"`
 }
 
 // Apply returns a copy of m with quantized weights. m is not changed; the new weights are
@@ -144,8 +149,6 @@ func (o *Options) Check() error {
 		return &fault.Usage{What: "a target chooses the widths: leave --weight-bits at auto"}
 	case o.Strategy == Uniform && o.Bits == 0:
 		return &fault.Usage{What: "--strategy uniform needs --weight-bits 2, 3, 4 or 8"}
-	case o.Strategy == Adaptive && o.Bits != 0:
-		return &fault.Usage{What: "--strategy adaptive chooses the widths itself: leave --weight-bits at auto"}
 	case (o.MaxKL > 0 || o.MinAgreement > 0) && o.Eval == nil:
 		return &fault.Usage{What: "--max-kl and --min-agreement are measured on --eval data, which is missing"}
 	}
@@ -185,6 +188,7 @@ func (o *Options) history() map[string]string {
 	float("target_ratio", o.TargetRatio)
 	float("target_bpw", o.TargetBPW)
 	float("max_kl", o.MaxKL)
+	float("min_agreement", o.MinAgreement)
 	float("max_latency_ms", o.MaxLatency)
 	if o.Calib != nil {
 		h["calibration"] = o.Calib.Name()
@@ -228,7 +232,7 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 	for _, c := range q.candidates {
 		t := TensorReport{
 			Name: c.name, Shape: c.t.Shape, Bits: c.choice.bits, Bytes: c.choice.bytes,
-			RelError: c.choice.err, Why: c.reason(),
+			RelError: c.choice.err, ActBits: q.activations(c), Why: c.reason(),
 		}
 		t.findSignals(c)
 		r.Tensors = append(r.Tensors, t)
@@ -240,7 +244,7 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 			return nil, err
 		}
 	}
-	if q.o.Strategy == Adaptive {
+	if !slices.ContainsFunc(q.candidates, func(c *candidate) bool { return len(c.options) == 0 }) {
 		var err error
 		if r.Curve, err = q.curve(); err != nil {
 			return nil, err
@@ -278,12 +282,34 @@ func (q *quantizer) calibrationName() string {
 	return q.o.Calib.Name()
 }
 
-// reason says why the candidate has its width, and what its blocks go by.
+// reason says why the candidate has its width, and what its blocks go by; of one that stays wide, what 8 bit would have cost.
 func (c *candidate) reason() string {
-	if c.basis == "" {
-		return c.why
+	why := c.why
+	if c.choice.bits == halfBits {
+		for _, o := range c.options {
+			if o.bits == 8 && c.sens > 0 {
+				why += fmt.Sprintf("; stays 16 bit, with float activations: 8 bit would add a predicted loss of %.3g and save %d bytes", c.sens*(o.err-c.choice.err), c.choice.bytes-o.bytes)
+			}
+		}
 	}
-	return c.why + "; " + c.basis
+	if c.basis == "" {
+		return why
+	}
+	return why + "; " + c.basis
+}
+
+// activations returns the bits of the activations that products read beside a candidate, 0 if none does.
+func (q *quantizer) activations(c *candidate) int {
+	bits := 0
+	for _, n := range q.m.Graph.Nodes {
+		if n.Domain == model.DomainDsk && slices.Contains(n.Inputs, c.name) {
+			bits = 8
+		}
+	}
+	if bits == 8 && (c.choice.bits == halfBits || q.o.ActBits == 32) {
+		return 32
+	}
+	return bits
 }
 
 // measure evaluates the quantized model against the input model on the evaluation data.

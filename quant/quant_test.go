@@ -193,7 +193,7 @@ func TestOptionsRefused(t *testing.T) {
 	m := digits(t)
 	for part, o := range map[string]Options{
 		"one of --target-size":     {Strategy: Adaptive, TargetBytes: 1, TargetBPW: 1},
-		"leave --weight-bits":      {Strategy: Adaptive, Bits: 4},
+		"leave --weight-bits":      {Strategy: Adaptive, Bits: 4, TargetRatio: 5},
 		"a target chooses":         {Strategy: Uniform, Bits: 4, TargetBPW: 4},
 		"needs --weight-bits":      {Strategy: Uniform},
 		"widths are 2, 3, 4 and 8": {Strategy: Uniform, Bits: 5},

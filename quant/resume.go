@@ -116,7 +116,9 @@ func (q *quantizer) compare(ctx context.Context, m *model.Model) (eval.Divergenc
 	w := q.o.Work
 	key := fnv.New64a()
 	for _, c := range q.candidates {
-		fmt.Fprintln(key, c.name, m.Graph.Init[c.name].DType)
+		if t := m.Graph.Init[c.name]; t != nil {
+			fmt.Fprintln(key, c.name, t.DType)
+		}
 	}
 	at := q.measured - 1
 	if at < len(w.losses) {
@@ -163,6 +165,9 @@ func (q *quantizer) encoded(c *candidate, bits int, blocks []byte) ([]byte, erro
 // remember keeps a candidate's blocks for the file: in the folder of work if they are many, else in memory while there is room.
 func (q *quantizer) remember(c *candidate, bits int, blocks []byte) error {
 	w := q.o.Work
+	if q.o.Release != nil {
+		q.o.Release()
+	}
 	switch n := int64(len(blocks)); {
 	case w.keeps(): // there already
 	case w != nil && q.kept+n > spillBytes:

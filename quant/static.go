@@ -79,7 +79,7 @@ type staticRange struct {
 // usesStatic reports whether activations of convolutions get static scales: their ranges must be known from
 // calibration data, and weights have 8 bits.
 func (q *quantizer) usesStatic() bool {
-	return q.o.Calib != nil && q.o.Bits == 8 && q.o.ActBits != 32
+	return q.o.Calib != nil && q.o.Strategy == Uniform && q.o.Bits == 8 && q.o.ActBits != 32
 }
 
 // makeStatic gives the images between convolutions static scales: QuantizeLinear and DequantizeLinear, which

@@ -57,7 +57,7 @@ EXIT STATUS
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "file to write")
-	f.StringVar(&o.bits, "weight-bits", "auto", "auto, 2, 3, 4 or 8")
+	f.StringVar(&o.bits, "weight-bits", "auto", "auto, 2, 3, 4 or 8; with --strategy adaptive, what all widths together may take")
 	f.IntVar(&o.actBits, "act-bits", 8, "bits of activations in quantized products: 8 or 32")
 	f.StringVar(&o.strategy, "strategy", "", "adaptive or uniform (default: uniform if --weight-bits is given)")
 	f.StringVar(&o.device, "target-device", "", "device that the model is meant for: a platform, or a table that dsk bench kernels --json made there; the report says how long a run takes")
@@ -106,6 +106,7 @@ func (a *app) runQuantize(ctx context.Context, path string, o *quantizeOptions) 
 			p.report(stage, done, total)
 		}
 	}
+	qo.Release = f.Release
 	if !o.plan && o.output != "-" {
 		qo.Work = quant.NewWork(o.output+".work", buildID(), o.resume)
 	}

@@ -121,6 +121,13 @@ func (f *File) makeModel() (*model.Model, error) {
 	return m, nil
 }
 
+// Release tells the system that the file's pages need not stay in memory; they are read again when they are touched.
+func (f *File) Release() {
+	if f.mapping != nil {
+		f.mapping.Advise(tensor.AdviceDontNeed, 0, len(f.mapping.Data))
+	}
+}
+
 // Close gives the mapping back. Tensors of the model must not be used after it.
 // A second Close does nothing.
 func (f *File) Close() error {
