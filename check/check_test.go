@@ -12,6 +12,7 @@ import (
 
 	"github.com/dsk-toolkit/dsk/convert"
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
 	"github.com/dsk-toolkit/dsk/tensor"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -229,5 +230,20 @@ func TestGoldenFolder(t *testing.T) {
 		if got := r.Tests[0]; got.Status != c.status || !strings.Contains(got.Detail, c.detail) {
 			t.Errorf("%s: %s %q, want %s with %q", c.name, got.Status, got.Detail, c.status, c.detail)
 		}
+	}
+}
+
+// TestOutputSteps: an output that is quantized may be one level off.
+func TestOutputSteps(t *testing.T) {
+	g := &model.Graph{
+		Outputs: []model.Value{{Name: "y"}, {Name: "z"}},
+		Init:    map[string]*tensor.Tensor{"s": tensor.FromSlice([]float32{0.25}), "t": tensor.FromSlice([]float32{0.5, 0.75})},
+		Nodes: []*model.Node{
+			{Op: "DequantizeLinear", Inputs: []string{"a", "s"}, Outputs: []string{"y"}},
+			{Op: "DequantizeLinear", Inputs: []string{"b", "t"}, Outputs: []string{"z"}},
+		},
+	}
+	if s := outputSteps(g); len(s) != 2 || s[0] < 0.25 || s[0] > 0.2501 || s[1] != 0 {
+		t.Errorf("steps %v, want 0.25 and 0", s)
 	}
 }
