@@ -237,7 +237,7 @@ func TestGoldenFolder(t *testing.T) {
 func TestOutputSteps(t *testing.T) {
 	g := &model.Graph{
 		Outputs: []model.Value{{Name: "y"}, {Name: "z"}},
-		Init:    map[string]*tensor.Tensor{"s": tensor.FromSlice([]float32{0.25}), "t": tensor.FromSlice([]float32{0.5, 0.75})},
+		Init:    map[string]*tensor.Tensor{"s": tensor.FromSlice([]float32{0.25}), "t": tensor.FromSlice([]float32{0.5, 0.75}, 2)},
 		Nodes: []*model.Node{
 			{Op: "DequantizeLinear", Inputs: []string{"a", "s"}, Outputs: []string{"y"}},
 			{Op: "DequantizeLinear", Inputs: []string{"b", "t"}, Outputs: []string{"z"}},
