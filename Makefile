@@ -22,14 +22,14 @@ build: ## the dsk binary, in bin/
 # A runner does not name its commit: while its own code is the same, updates of boards do not ship it again.
 # Inlining makes a runner a seventh larger and is worth it in the kernels only.
 EDGE_GCFLAGS := -gcflags=all=-l -gcflags=github.com/dsk-toolkit/dsk/kernels=
-RUNNERS      := linux-amd64 linux-arm64 linux-armv7 android-arm64 windows-amd64 darwin-arm64 wasip1-wasm
+RUNNERS      := linux-amd64 linux-arm64 linux-armv7 android-arm64 windows-amd64 darwin-arm64 wasip1-wasm linux-amd64-age linux-arm64-age
 
 runners: $(RUNNERS:%=runner-%) ## the runners of all platforms, in bin/runners/
 
-runner-%: ## one runner, as in runner-linux-arm64
+runner-%: ## one runner, as in runner-linux-arm64, or runner-linux-arm64-age for encrypted models
 	@mkdir -p bin/runners
 	GOOS=$(word 1,$(subst -, ,$*)) GOARCH=$(subst armv7,arm,$(word 2,$(subst -, ,$*))) GOARM=7 \
-		$(GO) build -trimpath -buildvcs=false -ldflags="-s -w" $(EDGE_GCFLAGS) -o bin/runners/dsk-edge-$* ./cmd/dsk-edge
+		$(GO) build -trimpath -buildvcs=false -ldflags="-s -w" $(EDGE_GCFLAGS) -tags=$(word 3,$(subst -, ,$*)) -o bin/runners/dsk-edge-$* ./cmd/dsk-edge
 
 release: runners ## dsk with all runners inside, in bin/
 	@rm -rf cmd/dsk/runners && mkdir -p cmd/dsk/runners

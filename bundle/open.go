@@ -31,6 +31,8 @@ type Bundle struct {
 	Text      []byte // of the manifest
 	Signature []byte // in minisign's format; nil: unsigned
 	Path      string
+	// Unseal decrypts a model that is encrypted; nil: it cannot be opened.
+	Unseal func(sealed []byte) ([]byte, error)
 
 	files   map[string][]byte
 	closers []io.Closer
@@ -191,9 +193,13 @@ func New(m *Manifest, text, signature []byte, files map[string][]byte) *Bundle {
 // File returns the bytes of a file of the manifest.
 func (b *Bundle) File(name string) []byte { return b.files[name] }
 
-// Model opens the model, mapped as it lies. It dies with the bundle.
+// Model opens the model, mapped as it lies; one that is encrypted is decrypted into memory. It dies with the bundle.
 func (b *Bundle) Model() (*dskfile.File, error) {
-	f, err := dskfile.OpenBytes(b.files[ModelFile])
+	data, err := b.unsealed()
+	if err != nil {
+		return nil, err
+	}
+	f, err := dskfile.OpenBytes(data)
 	return f, fault.InFile(err, filepath.Join(b.Path, ModelFile))
 }
 

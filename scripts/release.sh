@@ -34,4 +34,18 @@ env -i PATH= linux-amd64/run selftest
 env -i PATH= ./one.exe selftest
 "${QEMU:-qemu-aarch64-static}" -cpu cortex-a72 raspberrypi:4/run selftest
 cmp raspberrypi:4/run linux-arm64/run
+
+./alone keygen board --age >message
+for arch in amd64 arm64; do
+	env -i HOME="$work" PATH= ./alone --quiet package "$model" -o "sealed-$arch" --platform "linux-$arch" --encrypt-to board.age.pub >message
+done
+env -i PATH= sealed-amd64/run selftest --identity board.age
+"${QEMU:-qemu-aarch64-static}" sealed-arm64/run selftest --identity board.age
+code=0
+sealed-amd64/run selftest 2>message || code=$?
+[ "$code" = 2 ] || { echo "release.sh: an encrypted model without its key gives exit code $code"; exit 1; }
+chmod 644 board.age
+code=0
+sealed-amd64/run selftest --identity board.age 2>message || code=$?
+[ "$code" = 2 ] || { echo "release.sh: a key that others may read gives exit code $code"; exit 1; }
 echo "release: ok"

@@ -12,6 +12,7 @@ import (
 	"io"
 	"strings"
 
+	"filippo.io/age"
 	"github.com/dsk-toolkit/dsk/bundle"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -28,6 +29,8 @@ type Options struct {
 	Version  string // of dsk
 	Runner   []byte
 	Threads  int
+	// Recipients can decrypt the model; none: it is not encrypted. Encrypted bundles are other bytes each time.
+	Recipients []age.Recipient
 }
 
 // Build makes a bundle of a model's file. The model's bytes are used as they are, and must live as long as the bundle.
@@ -63,7 +66,14 @@ func Build(ctx context.Context, data []byte, f *dskfile.File, o Options) (*bundl
 		man.Files = append(man.Files, bundle.File{Path: path, Executable: executable, Bytes: int64(len(data)), Chunks: chunks})
 	}
 	add(o.Platform.RunnerFile(), o.Runner, true, bundle.Split(o.Runner, nil))
-	add(bundle.ModelFile, data, false, bundle.SplitModel(data, f.Info()))
+	chunks := bundle.SplitModel(data, f.Info())
+	if len(o.Recipients) > 0 {
+		if data, err = seal(data, o.Recipients); err != nil {
+			return nil, err
+		}
+		chunks = bundle.Split(data, nil)
+	}
+	add(bundle.ModelFile, data, false, chunks)
 	add(bundle.GoldenFile, record, false, bundle.Split(record, nil))
 	readme, example := readme(man, m)
 	add("README.md", readme, false, bundle.Split(readme, nil))
@@ -138,6 +148,7 @@ func licenses(m *model.Model) []bundle.License {
 		{Part: "runner: github.com/dlclark/regexp2", License: "MIT"},
 		{Part: "runner: github.com/x448/float16", License: "MIT"},
 		{Part: "runner: aead.dev/minisign", License: "MIT"},
+		{Part: "runner, where it decrypts: filippo.io/age", License: "BSD-3-Clause"},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"filippo.io/age"
 	"github.com/dsk-toolkit/dsk/bundle"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model/dskfile"
@@ -361,5 +363,88 @@ func TestTrust(t *testing.T) {
 	}
 	if p, err := bundle.ParsePolicy("", 1); err != nil || p != bundle.PolicyEnforce {
 		t.Errorf("a trusted key must be enforced: %v, %v", p, err)
+	}
+}
+
+// TestSealed encrypts a model: no byte of it is left in the bundle, it opens with the key of its recipient only, and the key is a file for
+// its owner that is never replaced.
+func TestSealed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "board")
+	recipient, err := GenerateIdentity(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path + ".age")
+	if err != nil || privateModes && info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	var usage *fault.Usage
+	if _, err := GenerateIdentity(path, ""); !errors.As(err, &usage) {
+		t.Errorf("a second key: %v", err)
+	}
+	for _, bad := range []string{"age1xyz", testModel} {
+		if _, err := ParseRecipients([]string{bad}); !errors.As(err, &usage) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	to, err := ParseRecipients([]string{recipient, path + ".age.pub"})
+	if err != nil || len(to) != 2 {
+		t.Fatal(to, err)
+	}
+	plain, err := os.ReadFile(testModel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := dskfile.OpenBytes(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := bundle.FindPlatform("raspberrypi:4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Build(t.Context(), plain, f, Options{Platform: p, Runner: fakeRunner(1), Version: "test", Threads: 1, Recipients: to})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := os.ReadFile(path + ".age")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := bundle.Open(write(t, b, "exe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	whole, err := os.ReadFile(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(whole, plain[100_000:100_064]) || bytes.Contains(whole, bytes.TrimSpace(secret)) {
+		t.Error("the bundle holds a part of the model, or the key")
+	}
+	if err := o.Verify(t.Context(), bundle.VerifyOptions{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := o.Model(); !o.Sealed() || !errors.As(err, &usage) {
+		t.Errorf("without a key: %v", err)
+	}
+	ids, err := age.ParseIdentities(bytes.NewReader(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Unseal = func(sealed []byte) ([]byte, error) {
+		r, err := age.Decrypt(bytes.NewReader(sealed), ids...)
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(r)
+	}
+	m, err := o.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Verify(t.Context(), nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -64,7 +64,7 @@ func (a *app) selftestIn(ctx context.Context, dir string) error {
 	}
 	runner := filepath.Join(dir, filepath.FromSlash(b.Manifest.Files[0].Path))
 	b.Close()
-	args := []string{"selftest"}
+	args := append([]string{"selftest"}, a.sealing.args()...)
 	if a.trust != "" {
 		args = append(args, "--trust", a.trust, "--policy", a.policy)
 	}

@@ -39,6 +39,7 @@ type app struct {
 	paged                                 int64 // bytes of weights that --mem-limit does not count
 	keys                                  []bundle.Key
 	guard                                 board.Guard
+	sealing                               sealing
 }
 
 // command is one of the runner's commands.
@@ -176,6 +177,7 @@ func (a *app) addFlags(f *flag.FlagSet) {
 	f.Float64Var(&a.tempLimit, "temp-limit", 0, "wait whenever the board is as hot as this, in degrees Celsius")
 	f.IntVar(&a.context, "ctx", 0, "context in tokens (0 = the model's)")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
+	a.sealing.add(f)
 }
 
 // prepare reads what all commands share.

@@ -64,6 +64,7 @@ func (a *app) load(ctx context.Context) (*loaded, error) {
 			err = l.b.Verify(ctx, a.verifyOptions())
 		}
 		if err == nil {
+			a.sealing.apply(l.b)
 			l.file, err = l.b.Model()
 		}
 	}

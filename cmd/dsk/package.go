@@ -21,6 +21,7 @@ type packageOptions struct {
 	model, output, platform, format, name string
 	runner, memory, deltaFrom             string
 	key, passwordFile                     string
+	recipients                            []string
 	ctx                                   int
 	force                                 bool
 }
@@ -60,6 +61,7 @@ EXIT STATUS
 	f.StringVar(&o.deltaFrom, "delta-from", "", "write only what this bundle lacks (in any of the formats)")
 	f.StringVar(&o.key, "sign", "", "sign with this secret key")
 	f.StringVar(&o.passwordFile, "password-file", "", "file with the secret key's password")
+	f.StringArrayVar(&o.recipients, "encrypt-to", nil, "encrypt the model for this recipient of age (age1..., or a file of them); may be repeated")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
 	return cmd
 }
@@ -113,7 +115,10 @@ func (a *app) runPackage(ctx context.Context, args []string, o *packageOptions) 
 			return &fault.Usage{What: fmt.Sprintf("--memory %q: give bytes, or a number with B, KB, MB, GB, KiB, MiB or GiB", o.memory)}
 		}
 	}
-	if settings.Runner, err = findRunner(p, o.runner); err != nil {
+	if settings.Recipients, err = pack.ParseRecipients(o.recipients); err != nil {
+		return err
+	}
+	if settings.Runner, err = findRunner(p, o.runner, len(o.recipients) > 0); err != nil {
 		return err
 	}
 	data, err := tensor.Map(path)
@@ -294,20 +299,32 @@ func (a *app) runSign(ctx context.Context, path, key, passwordFile string) error
 
 func (a *app) keygenCommand() *cobra.Command {
 	var passwordFile string
+	var forAge bool
 	cmd := &cobra.Command{
 		Use:   "keygen NAME",
 		Short: "Make a pair of keys: NAME.key to sign with, NAME.pub to trust",
 		Long: `Make a pair of keys in minisign's format: NAME.key, for the owner's eyes only (mode 0600), and
 NAME.pub. Existing files are never replaced; the secret key is never printed.
 
-  dsk keygen ~/.dsk/boards`,
+  dsk keygen ~/.dsk/boards
+  dsk keygen ~/.dsk/kitchen --age
+
+With --age it is the key of a board that encrypted models are made for, in age's format: NAME.age
+for the board only, and the recipient for dsk package --encrypt-to.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			password, err := readPassword(passwordFile)
 			if err != nil {
 				return err
 			}
-			public, err := pack.GenerateKey(args[0], password)
+			generate, secret, open := pack.GenerateKey, ".key", ".pub"
+			if forAge {
+				if password != "" {
+					return &fault.Usage{What: "--password-file does not go with --age: a board has to read its key on its own"}
+				}
+				generate, secret, open = pack.GenerateIdentity, ".age", ".age.pub"
+			}
+			public, err := generate(args[0], password)
 			if err != nil {
 				return err
 			}
@@ -317,10 +334,11 @@ NAME.pub. Existing files are never replaced; the secret key is never printed.
 				}{public})
 				return nil
 			}
-			a.print("%s.key (secret), %s.pub: %s", args[0], args[0], public)
+			a.print("%s%s (secret), %s%s: %s", args[0], secret, args[0], open, public)
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&passwordFile, "password-file", "", "file with a password to encrypt the secret key with")
+	cmd.Flags().BoolVar(&forAge, "age", false, "a key that models are encrypted for")
 	return cmd
 }

@@ -15,11 +15,14 @@ import (
 
 // findRunner returns the runner for a platform: the given file, or the one that a release of dsk carries, or the one in the folder runners
 // beside the program. There is no other way: a runner that is not there is an error that says how to get it.
-func findRunner(p *bundle.Platform, path string) ([]byte, error) {
+func findRunner(p *bundle.Platform, path string, decrypts bool) ([]byte, error) {
 	if path != "" {
 		return os.ReadFile(path)
 	}
 	name := "dsk-edge-" + p.Runner
+	if decrypts {
+		name += "-age"
+	}
 	places := []fs.FS{embeddedRunners()}
 	if self, err := os.Executable(); err == nil {
 		places = append(places, os.DirFS(filepath.Join(filepath.Dir(self), "runners")))
