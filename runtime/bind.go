@@ -28,7 +28,8 @@ type Bind struct {
 	state    []bool       // per input: it is a session's state
 	cache    []*cacheRows // per input: how a cache is kept that does not lie as the graph says, or nil
 	scratch  []*tensor.Tensor
-	scope    *scope // where a subgraph finds the values that it captures
+	linear   *linearStep // the product of a dsk.Linear; or nil
+	scope    *scope      // where a subgraph finds the values that it captures
 }
 
 // errNeedsValue is returned by a binder that must know the value of an operand which is

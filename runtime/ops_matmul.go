@@ -43,11 +43,8 @@ func bindLinear(b *Bind) (Run, error) {
 			offA: []int{0}, offB: []int{0}, after: p}
 		return g.bind(b), nil
 	}
-	scratch := b.Scratch(p.scratchBytes(rows))
-	return func() error {
-		p.run(y.F32(), n, x.F32(), k, rows, scratch.Data)
-		return nil
-	}, nil
+	b.linear = &linearStep{p: p, x: x, y: y, rows: rows, scratch: b.Scratch(p.scratchBytes(rows))}
+	return b.linear.run, nil
 }
 
 // gemms is a batch of float products Y = A B of the same size whose second operand is not constant. The

@@ -194,6 +194,7 @@ func (p *plan) addNode(i int, n *model.Node) error {
 		}
 		s.run = run
 	}
+	p.joinLinear(i, &s)
 	if s.late {
 		for j, name := range n.Outputs {
 			if name != "" {

@@ -86,7 +86,15 @@ func (s *Sampler) Next(logits []float32) int32 {
 	if s.Temperature <= 0 {
 		penalty := len(s.text) > 0 && s.penalizes()
 		best, at := float32(math.Inf(-1)), -1
-		for i, v := range logits {
+		if !penalty {
+			for i, v := range logits {
+				if v > best {
+					best, at = v, i
+				}
+			}
+		}
+		for i := 0; i < len(logits) && (penalty || at < 0); i++ {
+			v := logits[i]
 			if penalty {
 				v = s.penalized(i, v)
 			}
