@@ -143,7 +143,7 @@ and runs it on any CPU. Every step is measured, reproducible and offline.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &fault.Usage{What: err.Error() + suggestFlag(cmd, err)}
 	})
-	root.AddCommand(a.convertCommand(), a.inspectCommand(), a.checkCommand(), a.quantizeCommand(), a.distillCommand(), a.withMemoryLimit(a.evalCommand()),
+	root.AddCommand(a.convertCommand(), a.inspectCommand(), a.checkCommand(), a.quantizeCommand(), a.pruneCommand(), a.distillCommand(), a.withMemoryLimit(a.evalCommand()),
 		a.withMemoryLimit(a.runCommand()), a.embedCommand(), a.tokenizeCommand(), a.withMemoryLimit(a.benchCommand()), a.verifyCommand(), a.packageCommand(), a.signCommand(), a.keygenCommand(), a.doctorCommand(), a.demoCommand(),
 		a.versionCommand(), exitCodesTopic())
 	for _, c := range root.Commands() {

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/dsk-toolkit/dsk/bench"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/prune"
+	"github.com/spf13/cobra"
+)
+
+type pruneOptions struct {
+	output, method, importance, calib, eval string
+	ratio, minSpeedup                       float64
+	round, ctx, scoreFrom                   int
+	noRepair, force                         bool
+	data                                    dataFlags
+}
+
+func (a *app) pruneCommand() *cobra.Command {
+	var o pruneOptions
+	cmd := &cobra.Command{
+		Use:   "prune IN.dsk -o OUT.dsk",
+		Short: "Leave out channels, heads and layers, or single weights",
+		Long: `Leave out what a model needs least.
+
+  dsk prune m.dsk -o p.dsk --method structured --ratio .5 --calib train --eval test
+  dsk prune lm.dsk -o p.dsk --method wanda --ratio .5 --calib train.txt --eval valid.txt
+
+Methods:
+  channel      channels of convolutions, neurons and heads, with everything that depends on them
+  layer        residual branches
+  structured   both, whichever costs less
+  magnitude    the smallest weights of each matrix become zero
+  wanda        the weights that bring least to each output, by what they are multiplied with
+  2:4          two of four neighbouring weights, by the same score
+
+The first three make the model smaller and faster anywhere: --ratio is the part of the multiplications that
+goes. Every step is tried on --calib data and the one that costs least is taken; then the
+weights that are left are fitted to what the model computed before. A mask (the last three) keeps
+the size and the speed: only what packs zeros gains from it.
+
+To train the result further, from the model of before:
+  dsk distill train --student p.dsk --teacher m.dsk --data train --alpha 1 -o q.dsk
+
+EXIT STATUS
+  3 if so much cannot be left out, or the gate --min-speedup is missed; no file is left then.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runPrune(cmd.Context(), args[0], &o) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "file to write")
+	f.StringVar(&o.method, "method", "structured", "channel, layer, structured, magnitude, wanda or 2:4")
+	f.Float64Var(&o.ratio, "ratio", 0, "part that goes: of the multiplications, or of the weights for masks")
+	f.StringVar(&o.importance, "importance", "activation", "how channels are ranked: activation or magnitude")
+	f.IntVar(&o.round, "round", 16, "channels are left in multiples of so many")
+	f.BoolVar(&o.noRepair, "no-repair", false, "leave the remaining weights as they are")
+	f.StringVar(&o.calib, "calib", "", "calibration data: text, .jsonl, images, .npy, .npz")
+	f.StringVar(&o.eval, "eval", "", "evaluation data; must not be the calibration data")
+	f.Float64Var(&o.minSpeedup, "min-speedup", 0, "gate: how many times as fast the result must be, measured here")
+	f.BoolVar(&o.force, "force", false, "replace an existing file")
+	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window of text (0 = the model's)")
+	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored")
+	o.data.add(f)
+	return cmd
+}
+
+// pruneReport is what the command says.
+type pruneReport struct {
+	*prune.Report
+	Speed *speedup `json:"speed,omitempty"`
+}
+
+// speedup is the time of a run before and after, in one process: the medians, in milliseconds.
+type speedup struct {
+	Threads int     `json:"threads"`
+	Before  float64 `json:"before_ms"`
+	After   float64 `json:"after_ms"`
+	Times   float64 `json:"times_as_fast"`
+}
+
+func (a *app) runPrune(ctx context.Context, path string, o *pruneOptions) error {
+	if err := needOutput(o.output, o.force); err != nil {
+		return err
+	}
+	po, err := o.settings(a)
+	if err != nil {
+		return err
+	}
+	f, m, err := a.openModel(ctx, path, true)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	p := a.newProgress()
+	po.Progress = p.report
+	out, r, err := prune.Apply(ctx, m, po)
+	p.finish()
+	if err != nil {
+		return fault.InFile(err, path)
+	}
+	report := pruneReport{Report: r}
+	if r.Faster && m.Meta.LM == nil || o.minSpeedup > 0 {
+		if report.Speed, err = a.compareSpeed(ctx, m, out); err != nil {
+			return err
+		}
+	}
+	var gate error
+	if o.minSpeedup > 0 && report.Speed.Times < o.minSpeedup {
+		gate = &fault.Gate{What: fmt.Sprintf("the result is %.2f times as fast, not %.2f: %s is not written", report.Speed.Times, o.minSpeedup, o.output)}
+	} else if _, err := a.saveModel(ctx, o.output, out, o.force); err != nil {
+		return err
+	}
+	if a.json {
+		a.printJSON("prune", report)
+	} else {
+		a.printPruned(m, report)
+	}
+	return gate
+}
+
+// settings turns flags into the verb's options.
+func (o *pruneOptions) settings(a *app) (prune.Options, error) {
+	p := prune.Options{Method: prune.Method(o.method), Ratio: o.ratio, Importance: prune.Importance(o.importance), Round: o.round,
+		NoRepair: o.noRepair, Threads: a.threads, Version: version}
+	if o.minSpeedup < 0 {
+		return p, &fault.Usage{What: "--min-speedup must be positive"}
+	}
+	var err error
+	if o.calib != "" {
+		if p.Calib, err = o.data.open(o.calib); err != nil {
+			return p, err
+		}
+	}
+	if o.eval != "" {
+		if p.Eval, err = o.data.open(o.eval); err != nil {
+			return p, err
+		}
+	}
+	p.EvalOptions.Limit, p.EvalOptions.Context, p.EvalOptions.ScoreFrom = o.data.limit, o.ctx, o.scoreFrom
+	return p, nil
+}
+
+// compareSpeed times both models.
+func (a *app) compareSpeed(ctx context.Context, before, after *model.Model) (*speedup, error) {
+	s := &speedup{Threads: max(1, a.threads)}
+	p := a.newProgress()
+	defer p.finish()
+	for m, ms := range map[*model.Model]*float64{before: &s.Before, after: &s.After} {
+		prompt := 0
+		if m.Meta.LM != nil {
+			prompt = min(128, m.Meta.LM.ContextLength)
+		}
+		r, err := bench.Run(ctx, m, bench.Options{Prompt: prompt, Threads: []int{s.Threads}, Repeats: 20, Progress: p.stageFunc("bench")})
+		if err != nil {
+			return nil, err
+		}
+		*ms = r.Results[0].MedianMS
+	}
+	s.Times = s.Before / s.After
+	return s, nil
+}
+
+func (a *app) printPruned(m *model.Model, r pruneReport) {
+	a.print("%s: %d parameters, of %d before; %.2f million multiplications, of %.2f", m.Meta.Name, r.After.Parameters, r.Before.Parameters,
+		float64(r.After.MACs)/1e6, float64(r.Before.MACs)/1e6)
+	a.print("method %s, calibration %s", r.Method, r.Calibration)
+	if len(r.Moves) > 0 {
+		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "left out\tof\tunits\tmultiplications left\tloss\trepaired")
+		for _, v := range r.Moves {
+			repaired := "-"
+			if v.Repaired != nil {
+				repaired = fmt.Sprintf("%.4g", *v.Repaired)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%d\t%.2f M\t%.4g\t%s\n", v.Kind, v.Name, v.Units, float64(v.MACs)/1e6, v.Loss, repaired)
+		}
+		w.Flush()
+	}
+	switch {
+	case r.Speed != nil:
+		a.print("speed: %.3f ms before, %.3f ms after: %.2f times as fast (%d threads, this machine)", r.Speed.Before, r.Speed.After, r.Speed.Times, r.Speed.Threads)
+	case !r.Faster:
+		a.print("speed: as before; %.1f %% of the masked weights are zero, which saves bytes only where something packs zeros",
+			100*float64(r.After.Zeros)/float64(max(1, r.After.Parameters)))
+	}
+	if r.Metrics == nil {
+		a.print("quality: not measured; give --eval DATA")
+		return
+	}
+	a.print("before:")
+	a.printMetrics(r.Reference)
+	a.print("after:")
+	a.printMetrics(r.Metrics)
+}

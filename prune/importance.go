@@ -1,0 +1,129 @@
+package prune
+
+import (
+	"context"
+
+	"github.com/dsk-toolkit/dsk/distill/grad"
+	"github.com/dsk-toolkit/dsk/eval"
+	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
+)
+
+// The importance of a unit is the part of the energy of the products reading it that it brings: the sum over the weights W that
+// read it of |W_u|^2 E[x_u^2] / |W|^2 E[x^2], with the mean squares E of calibration data. It is what Wanda (Sun et al. 2023) scores single
+// weights by, summed over a slice, and made comparable between layers.
+
+// energies are the mean squares of the channels that products read, by the product's first output.
+type energies map[string][]float64
+
+// measure runs a model over calibration data.
+func measure(ctx context.Context, m *model.Model, o *Options) (energies, error) {
+	sums := energies{}
+	eo := o.EvalOptions
+	eo.Threads = o.Threads
+	eo.Observe = func(n *model.Node, in []*tensor.Tensor) {
+		if !makes(n) || in[0].DType != tensor.F32 {
+			return
+		}
+		x := in[0]
+		axis := len(x.Shape) - 1
+		if n.Op == "Conv" {
+			if last, _, err := model.ChannelsLast(n); err != nil || !last {
+				axis = 1
+			}
+		}
+		s := sums[n.Outputs[0]]
+		if s == nil {
+			s = make([]float64, x.Shape[axis])
+			sums[n.Outputs[0]] = s
+		}
+		inner := 1
+		for _, d := range x.Shape[axis+1:] {
+			inner *= d
+		}
+		for i, v := range x.F32() {
+			s[i/inner%len(s)] += float64(v) * float64(v)
+		}
+	}
+	_, err := eval.NewProbe(ctx, m, o.Calib, eo)
+	return sums, err
+}
+
+// importances returns the importance of every unit. Without energies all channels count alike.
+func (t *tracer) importances(e energies) ([]float64, error) {
+	score := make([]float64, len(t.parent))
+	for _, n := range t.g.Nodes {
+		if !makes(n) || t.g.Init[n.In(1)] == nil {
+			continue
+		}
+		axis := len(t.g.Init[n.In(1)].Shape) - 1
+		units := t.weights[n.In(1)][axis]
+		if n.Op == "Conv" && n.Int("group", 1) > 1 {
+			axis, units = 0, t.weights[n.In(1)][0]
+		}
+		if units == nil {
+			continue
+		}
+		w, err := grad.Widen(t.g.Init[n.In(1)])
+		if err != nil {
+			return nil, err
+		}
+		part := make([]float64, len(units))
+		total := 0.0
+		inner := 1
+		for _, d := range w.Shape[axis+1:] {
+			inner *= d
+		}
+		squares := e[n.Outputs[0]]
+		for i, v := range w.F32() {
+			at := i / inner % len(units)
+			s := float64(v) * float64(v)
+			if len(squares) > 0 {
+				s *= squares[at%len(squares)]
+			}
+			part[at] += s
+			total += s
+		}
+		if total == 0 {
+			continue
+		}
+		for i, k := range units {
+			score[t.unit(k)] += part[i] / total
+		}
+	}
+	return score, nil
+}
+
+// cost counts the multiplications and additions of a run of one example, or of one token: products only, as is usual.
+func cost(g *model.Graph) (macs int64) {
+	for _, n := range g.Nodes {
+		if !makes(n) || g.Init[n.In(1)] == nil {
+			continue
+		}
+		places := int64(1)
+		shape := g.Types[n.Outputs[0]].Shape
+		channel := len(shape) - 1
+		if n.Op == "Conv" {
+			if _, last, err := model.ChannelsLast(n); err == nil && !last {
+				channel = 1
+			}
+		}
+		for i, d := range shape {
+			if i != channel && i > 0 && d.N > 0 {
+				places *= int64(d.N)
+			}
+		}
+		macs += places * int64(g.Init[n.In(1)].Len())
+	}
+	return macs
+}
+
+// parameters counts the elements of the weights.
+func parameters(g *model.Graph) (count int64) {
+	for _, w := range g.Init {
+		if w.DType.IsFloat() {
+			count += int64(w.Len())
+		}
+	}
+	return count
+}

@@ -1,0 +1,227 @@
+// Package prune makes models smaller by leaving out parts of them. Structured pruning leaves out channels, heads and residual branches, so that
+// the model gets faster on any machine; masks set single weights to zero, which saves bytes only where something packs zeros.
+//
+// units.go and rules*.go find what can only go together, importance.go tells what is worth least, search.go tries what costs least, cut.go and
+// blocks.go make the smaller graph, repair.go fits the weights that are left to what the model computed before, mask.go makes zeros.
+package prune
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/dsk-toolkit/dsk/dataset"
+	"github.com/dsk-toolkit/dsk/eval"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+)
+
+// Method says what is left out.
+type Method string
+
+// The methods.
+const (
+	Channel    Method = "channel"    // channels of convolutions, neurons, heads
+	Layer      Method = "layer"      // residual branches
+	Structured Method = "structured" // both, whichever costs less
+	Magnitude  Method = "magnitude"  // the smallest weights of each matrix become zero
+	Wanda      Method = "wanda"      // the weights of each output that bring least, by |w| times the norm of what it is multiplied with
+	TwoOfFour  Method = "2:4"        // two of each four neighbouring weights, by the same score
+)
+
+// Importance ranks channels.
+type Importance string
+
+// The rankings.
+const (
+	Activation Importance = "activation" // by the energy that they bring to the products that read them
+	Weights    Importance = "magnitude"  // by their weights alone
+)
+
+// Options are the settings of Apply.
+type Options struct {
+	Method     Method
+	Ratio      float64 // part of the multiplications, or of the weights, that goes
+	Importance Importance
+	Round      int           // channels are left in multiples of so many; 0 = 16, the rows of a panel
+	NoRepair   bool          // leave the remaining weights as they are
+	Calib      *dataset.Data // chooses and repairs
+	Eval       *dataset.Data // measures the result; never used to choose anything
+	// EvalOptions are those of runs over both. Limit counts what is used of Calib, 0 for CalibSamples.
+	EvalOptions eval.Options
+	Threads     int
+	Version     string // of dsk, for the history
+	Progress    func(stage string, done, total int64)
+}
+
+// CalibSamples is how many images, or windows of text, a search runs on.
+const CalibSamples = 128
+
+// Size is what a model takes.
+type Size struct {
+	MACs       int64 `json:"macs"` // of the products, for one example or token
+	Parameters int64 `json:"parameters"`
+	Zeros      int64 `json:"zeros,omitempty"` // of the weights of products
+}
+
+// Move is one step of the search.
+type Move struct {
+	Kind  string `json:"kind"` // block, channels or heads
+	Name  string `json:"name"` // of the value that ends the block, or of a weight that makes the channels
+	Units int    `json:"units"`
+	MACs  int64  `json:"macs"` // that are left after it
+	// Loss is the divergence from the model of before, on calibration data; Repaired that after a fit of the weights that are left.
+	Loss     float64  `json:"loss"`
+	Repaired *float64 `json:"loss_repaired,omitempty"`
+}
+
+// Report is what Apply did.
+type Report struct {
+	Method       Method  `json:"method"`
+	Ratio        float64 `json:"ratio"`
+	Calibration  string  `json:"calibration"` // "none" or the data's name
+	Before       Size    `json:"before"`
+	After        Size    `json:"after"`
+	Moves        []Move  `json:"moves,omitempty"`
+	Measurements int     `json:"measurements"`
+	// Loss is the divergence of the result from the model of before, on calibration data.
+	Loss float64 `json:"loss"`
+	// Faster says whether the result is faster on any machine; masks are not.
+	Faster    bool         `json:"faster"`
+	Metrics   *eval.Report `json:"evaluation,omitempty"` // of the result
+	Reference *eval.Report `json:"reference,omitempty"`  // of the input model
+}
+
+// Apply returns a smaller model; m is not changed. Errors: *fault.Usage for options that do not go together or a model that cannot be
+// pruned, *fault.Gate if so much cannot be left out.
+func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Report, error) {
+	if err := o.check(m); err != nil {
+		return nil, nil, err
+	}
+	if o.Round == 0 {
+		o.Round = 16
+	}
+	if o.Importance == "" {
+		o.Importance = Activation
+	}
+	if o.EvalOptions.Limit == 0 {
+		o.EvalOptions.Limit = CalibSamples
+	}
+	in := *m
+	in.Graph = m.Graph.Clone()
+	if err := in.Graph.Infer(); err != nil {
+		return nil, nil, err
+	}
+	r := &Report{Method: o.Method, Ratio: o.Ratio, Calibration: "none", Before: sizeOf(in.Graph), Faster: !o.masks()}
+	out, err := o.apply(ctx, &in, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.After = sizeOf(out.Graph)
+	out.Meta.Parameters = m.Meta.Parameters - r.Before.Parameters + r.After.Parameters
+	out.Meta.Steps = append(append([]model.Step(nil), m.Meta.Steps...), model.Step{Verb: "prune", Version: o.Version, Options: o.history()})
+	if o.Eval == nil {
+		return out, r, nil
+	}
+	eo := o.EvalOptions
+	eo.Limit, eo.Threads = 0, o.Threads
+	eo.Progress = func(done, total int64) { o.progress("eval", done, total) }
+	if r.Metrics, err = eval.Run(ctx, out, o.Eval, m, eo); err != nil {
+		return nil, nil, err
+	}
+	r.Reference, r.Metrics.Reference = r.Metrics.Reference, nil
+	return out, r, nil
+}
+
+func (o *Options) apply(ctx context.Context, m *model.Model, r *Report) (*model.Model, error) {
+	if o.Calib == nil {
+		return mask(m, nil, o)
+	}
+	r.Calibration = o.Calib.Name()
+	probe, err := eval.NewProbe(ctx, m, o.Calib, o.evalOptions())
+	if err != nil {
+		return nil, err
+	}
+	if o.masks() {
+		e, err := measure(ctx, m, o)
+		if err != nil {
+			return nil, err
+		}
+		out, err := mask(m, e, o)
+		if err != nil {
+			return nil, err
+		}
+		d, err := probe.Compare(ctx, out)
+		r.Loss = d.Loss()
+		return out, err
+	}
+	return shrink(ctx, m, probe, o, r)
+}
+
+func (o *Options) masks() bool {
+	return o.Method == Magnitude || o.Method == Wanda || o.Method == TwoOfFour
+}
+
+// has reports whether a kind of move is tried.
+func (o *Options) has(kind Method) bool { return o.Method == kind || o.Method == Structured }
+
+func (o *Options) check(m *model.Model) error {
+	switch o.Method {
+	case Channel, Layer, Structured, Magnitude, Wanda, TwoOfFour:
+	default:
+		return &fault.Usage{What: fmt.Sprintf("unknown method %q; the methods are channel, layer, structured, magnitude, wanda and 2:4", o.Method)}
+	}
+	if o.Importance != "" && o.Importance != Activation && o.Importance != Weights {
+		return &fault.Usage{What: fmt.Sprintf("unknown importance %q; it is activation or magnitude", o.Importance)}
+	}
+	switch {
+	case o.Method != TwoOfFour && !(o.Ratio > 0 && o.Ratio < 1):
+		return &fault.Usage{What: fmt.Sprintf("--ratio %g: must be between 0 and 1", o.Ratio)}
+	case o.Method == TwoOfFour && o.Ratio != 0 && o.Ratio != 0.5:
+		return &fault.Usage{What: "2:4 leaves half of the weights: --ratio can only be 0.5"}
+	case o.Calib == nil && o.Method != Magnitude && o.Method != TwoOfFour:
+		return &fault.Usage{What: fmt.Sprintf("--method %s is chosen on data: give --calib", o.Method)}
+	case o.Round < 0:
+		return &fault.Usage{What: fmt.Sprintf("--round %d: must be positive", o.Round)}
+	}
+	for _, w := range m.Graph.Init {
+		if w.DType.IsQuantized() {
+			return &fault.Usage{What: "the model is quantized: prune the model of before, then quantize the result"}
+		}
+	}
+	return nil
+}
+
+// history gives the settings that determine the output's bytes.
+func (o *Options) history() map[string]string {
+	h := map[string]string{"method": string(o.Method), "calibration": "none"}
+	if o.Ratio > 0 {
+		h["ratio"] = strconv.FormatFloat(o.Ratio, 'g', -1, 64)
+	}
+	if o.Calib != nil {
+		h["calibration"] = o.Calib.Name()
+	}
+	if !o.masks() {
+		h["importance"], h["round"] = string(o.Importance), strconv.Itoa(o.Round)
+		if o.NoRepair {
+			h["repair"] = "none"
+		}
+	}
+	return h
+}
+
+func (o *Options) evalOptions() eval.Options {
+	e := o.EvalOptions
+	e.Threads = o.Threads
+	return e
+}
+
+func (o *Options) progress(stage string, done, total int64) {
+	if o.Progress != nil {
+		o.Progress(stage, done, total)
+	}
+}
+
+func sizeOf(g *model.Graph) Size {
+	return Size{MACs: cost(g), Parameters: parameters(g), Zeros: zeros(g)}
+}

@@ -1,0 +1,176 @@
+package prune
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/dsk-toolkit/dsk/eval"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/model"
+)
+
+// move is one way to make a graph smaller.
+type move struct {
+	what  string // "block" or "channels", "heads"
+	name  string
+	count int // of units
+	apply func() (*model.Graph, origin, error)
+
+	graph *model.Graph
+	from  origin
+	macs  int64   // that it saves
+	loss  float64 // of the model after it, on the probe
+	price float64 // loss for each part of the multiplications
+	round int     // in which it was measured
+}
+
+// shrink takes the cheapest moves, by measured loss for the multiplications saved, until so many are left. A move's price rarely falls
+// when others are taken, so only those that lead the list are measured anew after each (lazy greedy; Minoux 1978).
+func shrink(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options, r *Report) (*model.Model, error) {
+	fix, err := newRepairer(ctx, m, probe, o)
+	if err != nil {
+		return nil, err
+	}
+	target := int64(math.Round(float64(r.Before.MACs) * (1 - o.Ratio)))
+	now, loss, left, from := m, 0.0, r.Before.MACs, origin{}
+	known := map[string]*move{}
+	for round := 1; left > target; round++ {
+		moves, err := list(ctx, now, o)
+		if err != nil {
+			return nil, err
+		}
+		o.progress("search", r.Before.MACs-left, r.Before.MACs-target)
+		for _, v := range moves {
+			if old := known[v.name]; old != nil {
+				v.price = old.price
+			}
+			known[v.name] = v
+		}
+		best, err := cheapest(moves, round, func(v *move) error {
+			r.Measurements++
+			return v.measure(ctx, probe, now, loss, left, left-target, r.Before.MACs)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if best == nil {
+			return nil, &fault.Gate{What: fmt.Sprintf("at most %.1f %% of the multiplications can be left out, not %.1f %%",
+				100*float64(r.Before.MACs-left)/float64(r.Before.MACs), 100*o.Ratio)}
+		}
+		next := *now
+		next.Graph = best.graph
+		now, loss, left, from = &next, best.loss, left-best.macs, best.from.after(from)
+		step := Move{Kind: best.what, Name: best.name, Units: best.count, MACs: left, Loss: loss}
+		if now, loss, err = fix.repair(ctx, now, from, loss, left <= target); err != nil {
+			return nil, err
+		}
+		if repaired := loss; repaired < step.Loss {
+			step.Repaired = &repaired
+		}
+		r.Moves = append(r.Moves, step)
+		r.Loss = loss
+	}
+	return now, nil
+}
+
+// list finds the moves that a model has.
+func list(ctx context.Context, m *model.Model, o *Options) ([]*move, error) {
+	var moves []*move
+	if o.has(Layer) {
+		for _, b := range blocks(m.Graph) {
+			moves = append(moves, &move{what: "block", name: b.name, count: 1, apply: func() (*model.Graph, origin, error) { return drop(m.Graph, b) }})
+		}
+	}
+	if !o.has(Channel) {
+		return moves, nil
+	}
+	var e energies
+	if o.Importance == Activation {
+		var err error
+		if e, err = measure(ctx, m, o); err != nil {
+			return nil, err
+		}
+	}
+	t := trace(m.Graph)
+	score, err := t.importances(e)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range t.families() {
+		units := slices.Clone(f.units)
+		slices.SortStableFunc(units, func(a, b int32) int { return cmp.Compare(score[a], score[b]) })
+		n := chunk(len(units), f.width, o.Round)
+		if n == 0 {
+			continue
+		}
+		gone := map[int32]bool{}
+		for _, u := range units[:n] {
+			gone[u] = true
+		}
+		what := "channels"
+		if f.width > 1 {
+			what = "heads"
+		}
+		moves = append(moves, &move{what: what, name: f.name, count: n, apply: func() (*model.Graph, origin, error) { return t.cut(gone) }})
+	}
+	return moves, nil
+}
+
+// chunk is how many of n units of so many slices go at a time, so that the slices left are a multiple of round; 0 if none can.
+func chunk(n, width, round int) int {
+	for k := 1; k < n; k++ {
+		if (n-k)*width%round == 0 {
+			return k
+		}
+	}
+	return 0
+}
+
+// measure makes the smaller graph and compares it. What a move saves beyond what is wanted does not count.
+func (v *move) measure(ctx context.Context, probe *eval.Probe, m *model.Model, loss float64, left, wanted, all int64) error {
+	var err error
+	if v.graph, v.from, err = v.apply(); err != nil {
+		return err
+	}
+	if v.macs = left - cost(v.graph); v.macs <= 0 {
+		v.price = math.Inf(1)
+		return nil
+	}
+	next := *m
+	next.Graph = v.graph
+	d, err := probe.Compare(ctx, &next)
+	if err != nil {
+		return err
+	}
+	v.loss = d.Loss()
+	v.price = (v.loss - loss) / (float64(min(v.macs, wanted)) / float64(all))
+	if math.IsNaN(v.price) {
+		v.price = math.Inf(1)
+	}
+	return nil
+}
+
+// cheapest returns the move with the lowest price, nil if there is none. Prices of earlier rounds are taken for bounds.
+func cheapest(moves []*move, round int, measure func(*move) error) (*move, error) {
+	for {
+		var best *move
+		for _, v := range moves {
+			if best == nil || v.price < best.price {
+				best = v
+			}
+		}
+		if best == nil || math.IsInf(best.price, 1) {
+			return nil, nil
+		}
+		if best.round == round {
+			return best, nil
+		}
+		best.round = round
+		if err := measure(best); err != nil {
+			return nil, err
+		}
+	}
+}
