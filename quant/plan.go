@@ -19,6 +19,9 @@ type Point struct {
 // planBudgets are the points of a plan, in bits per weight of the candidates.
 var planBudgets = []float64{8.5, 7, 6, 5, 4.5, 4.25, 4, 3.75, 3.5, 3.25, 3, 2.75, 2.5, 2.25}
 
+// anySize is a target that every file meets.
+const anySize = 1 << 50
+
 // Plan measures like the adaptive strategy and returns the size and predicted loss of a range of budgets,
 // largest first, without making a model. The loss is the sum of the tensors' losses: mean KL in nats
 // with calibration data, a sum of relative errors without.
@@ -26,6 +29,10 @@ func Plan(ctx context.Context, m *model.Model, o Options) ([]Point, error) {
 	o.Strategy, o.Bits = Adaptive, 0
 	if err := o.Check(); err != nil {
 		return nil, err
+	}
+	if o.TargetBytes == 0 && o.TargetRatio == 0 && o.TargetBPW == 0 && o.MaxLatency == 0 {
+		// Sizes are those that targets lead to: files whose size counts are packed.
+		o.TargetBytes = anySize
 	}
 	q := &quantizer{o: o, m: m}
 	q.findCandidates()
