@@ -181,6 +181,10 @@ const tile = 16
 // transposeBand copies rows [r0, r1) of a matrix whose source is contiguous along rows and whose
 // destination is contiguous along cols.
 func transposeBand[T uint8 | uint16 | float32 | uint64](dst, src []T, d, s, r0, r1, cols, dstep, sstep int) {
+	if cols == 3 && dstep == 3 {
+		interleave(dst[d+r0*3:d+r1*3], src[s+r0:s+r1], src[s+sstep+r0:s+sstep+r1], src[s+2*sstep+r0:s+2*sstep+r1])
+		return
+	}
 	for c0 := 0; c0 < cols; c0 += tile {
 		c1 := min(c0+tile, cols)
 		for r := r0; r < r1; r++ {
@@ -191,6 +195,15 @@ func transposeBand[T uint8 | uint16 | float32 | uint64](dst, src []T, d, s, r0, 
 				at += sstep
 			}
 		}
+	}
+}
+
+// interleave puts the elements of three planes, those of a picture, side by side.
+func interleave[T uint8 | uint16 | float32 | uint64](dst, r, g, b []T) {
+	g, b = g[:len(r)], b[:len(r)]
+	for i, v := range r {
+		pixel := dst[3*i : 3*i+3]
+		pixel[0], pixel[1], pixel[2] = v, g[i], b[i]
 	}
 }
 
