@@ -9,9 +9,10 @@ import (
 )
 
 // countWeight adds a constant to the number of parameters. Scalars are settings, and a
-// batch normalization's running statistics are not learnt: neither counts.
+// batch normalization's running statistics are not learnt: neither counts. Matrices of bytes are quantized weights.
 func (im *importer) countWeight(source string, t *tensor.Tensor) {
-	if (t.DType.IsFloat() || t.DType.IsSmall()) && len(t.Shape) > 0 && !im.statistics[source] {
+	coded := (t.DType == tensor.I8 || t.DType == tensor.U8) && len(t.Shape) > 1
+	if (t.DType.IsFloat() || t.DType.IsSmall() || coded) && len(t.Shape) > 0 && !im.statistics[source] {
 		im.parameters += int64(t.Len())
 	}
 }
