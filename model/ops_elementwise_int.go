@@ -9,7 +9,7 @@ import (
 // Operators on bytes that stand for numbers (rewrite_quant*.go):
 //
 //	ByteTable(X U8, T U8[256]) -> Y U8                 Y = T[X]
-//	QAdd(A U8, B U8) -> Y U8, QMul(A U8, B U8) -> Y U8 of one shape
+//	QAdd(A U8, B U8) -> Y U8, QMul(A U8, B U8) -> Y U8 of A's shape, which B has too, or B has images [N,1,1,C] of one pixel
 //	    v = act(a_scale*(A-a_zero) op b_scale*(B-b_zero)); Y is the byte nearest to v/y_scale + y_zero
 //
 // The activation is Relu or none.
@@ -47,6 +47,9 @@ func inferQSum(c *Inference) error {
 	}
 	out := cloneDims(a.Shape)
 	for i := range out {
+		if one := b.Shape[i]; len(out) == 4 && (i == 1 || i == 2) && one == Known(1) {
+			continue
+		}
 		d, err := unify(a.Shape[i], b.Shape[i])
 		if err != nil {
 			return fmt.Errorf("operands %v and %v, want one shape", a, b)

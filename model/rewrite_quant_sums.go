@@ -6,17 +6,24 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// quantizedSums makes QAdd and QMul of Add and Mul of two quantized tensors of one shape, or a Relu behind it, whose result is
-// quantized.
+// quantizedSums makes QAdd and QMul of Add and Mul of two quantized tensors, or a Relu behind it, whose result is quantized. They are
+// of one shape, or the second is an image of one pixel.
 func (r *rewriter) quantizedSums() (int, error) {
 	count := 0
 	err := r.live(func(n *Node) error {
-		if n.Domain != "" || n.Op != "Add" && n.Op != "Mul" || len(n.Inputs) != 2 || !sameShape(r.typeOf(n.In(0)), r.typeOf(n.In(1))) {
+		if n.Domain != "" || n.Op != "Add" && n.Op != "Mul" || len(n.Inputs) != 2 {
 			return nil
+		}
+		in := slices.Clone(n.Inputs)
+		if x, y := r.typeOf(in[0]), r.typeOf(in[1]); !sameShape(x, y) && !r.onePixel(x, y) {
+			if !r.onePixel(y, x) {
+				return nil
+			}
+			slices.Reverse(in)
 		}
 		f := &Node{Domain: DomainDsk, Op: "Q" + n.Op, Name: n.Name, Inputs: make([]string, 2), Attrs: Attrs{}}
 		for i, name := range []string{"a", "b"} {
-			from, l, ok := r.dequantized(n.In(i))
+			from, l, ok := r.dequantized(in[i])
 			if !ok {
 				return nil
 			}
@@ -40,6 +47,12 @@ func (r *rewriter) quantizedSums() (int, error) {
 		return nil
 	})
 	return count, err
+}
+
+// onePixel reports whether y has the images x[N,H,W,C] with one pixel each.
+func (r *rewriter) onePixel(x, y Type) bool {
+	return len(x.Shape) == 4 && len(y.Shape) == 4 && y.Shape[1] == Known(1) && y.Shape[2] == Known(1) &&
+		sameShape(Type{Shape: []Dim{x.Shape[0], x.Shape[3]}}, Type{Shape: []Dim{y.Shape[0], y.Shape[3]}})
 }
 
 // quantizedMeans makes QAveragePool and QGlobalAveragePool of means of quantized images [B,H,W,C] that are quantized again.

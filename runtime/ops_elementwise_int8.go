@@ -44,8 +44,10 @@ func bindQSum(b *Bind) (Run, error) {
 			return nil, b.unsupportedType(t.DType)
 		}
 	}
-	if !tensor.SameShape(x.Shape, z.Shape) || !tensor.SameShape(x.Shape, y.Shape) {
-		return nil, b.errorf("operands %v and %v, want one shape", x, z)
+	same := tensor.SameShape(x.Shape, z.Shape)
+	pixel := len(x.Shape) == 4 && len(z.Shape) == 4 && tensor.SameShape(z.Shape, []int{x.Shape[0], 1, 1, x.Shape[3]})
+	if !same && !pixel || !tensor.SameShape(x.Shape, y.Shape) {
+		return nil, b.errorf("operands %v and %v do not fit", x, z)
 	}
 	var q [3]kernels.Quantized
 	for i, name := range []string{"a", "b", "y"} {
@@ -60,6 +62,17 @@ func bindQSum(b *Bind) (Run, error) {
 		f = kernels.IntMul
 	}
 	b.InPlace(0, 0)
+	if !same {
+		c, pixels := x.Shape[3], x.Shape[1]*x.Shape[2]
+		return simple(b.split(x.Len()/max(c, 1), 1, c, func(_, lo, hi int) {
+			for lo < hi {
+				image := lo / pixels
+				n := min(hi, (image+1)*pixels)
+				f(y.Data[lo*c:n*c], x.Data[lo*c:n*c], z.Data[image*c:(image+1)*c], q[0], q[1], q[2], relu)
+				lo = n
+			}
+		})), nil
+	}
 	return simple(b.split(x.Len(), 64, 1, func(_, lo, hi int) {
 		f(y.Data[lo:hi], x.Data[lo:hi], z.Data[lo:hi], q[0], q[1], q[2], relu)
 	})), nil

@@ -25,13 +25,15 @@ func quantizedNet() *images {
 	top := g.levels(g.node("MaxPool", window, g.shapes[a], sum), 0.06, 0)
 	mean := g.levels(g.node("AveragePool", window, g.shapes[a], sum), 0.05, 3)
 	product := g.levels(g.node("Mul", nil, g.shapes[a], top, mean), 0.1, 1)
-	both := []int{1, 48, 12, 10}
-	all := g.levels(g.node("Concat", model.Attrs{"axis": model.IntAttr(1)}, both, sum, product, mean), 0.08, 2)
+	gate := g.levels(g.node("GlobalAveragePool", nil, []int{1, 16, 1, 1}, mean), 0.01, 0)
+	gated := g.levels(g.node("Mul", nil, g.shapes[a], gate, sum), 0.05, 2)
+	both := []int{1, 64, 12, 10}
+	all := g.levels(g.node("Concat", model.Attrs{"axis": model.IntAttr(1)}, both, sum, product, mean, gated), 0.08, 2)
 	scales := g.weight(4)
 	copy(g.Init[scales].F32(), []float32{1, 1, 2, 2})
 	up := g.levels(g.node("Resize", model.Attrs{"mode": model.StringAttr("nearest"), "coordinate_transformation_mode": model.StringAttr("asymmetric"),
-		"nearest_mode": model.StringAttr("floor")}, []int{1, 48, 24, 20}, all, "", scales), 0.08, 2)
-	padded := g.levels(g.node("Pad", nil, []int{1, 48, 26, 20}, up, g.ints(0, 0, 1, 0, 0, 0, 1, 0)), 0.08, 2)
+		"nearest_mode": model.StringAttr("floor")}, []int{1, 64, 24, 20}, all, "", scales), 0.08, 2)
+	padded := g.levels(g.node("Pad", nil, []int{1, 64, 26, 20}, up, g.ints(0, 0, 1, 0, 0, 0, 1, 0)), 0.08, 2)
 	last := g.levels(g.gridded(g.conv(padded, 8, 3, 1, 1)), 0.2, 128)
 	pooled := g.levels(g.node("GlobalAveragePool", nil, []int{1, 8, 1, 1}, last), 0.02, 128)
 	flat := g.node("Flatten", nil, []int{1, 8}, pooled)
@@ -74,7 +76,7 @@ func TestQuantizedNet(t *testing.T) {
 			t.Errorf("%v yields %v", n, typ)
 		}
 	}
-	for op, want := range map[string]int{"QConv": 3, "QAdd": 1, "QMul": 1, "MaxPool": 1, "QAveragePool": 1, "QGlobalAveragePool": 1, "QLinear": 1,
+	for op, want := range map[string]int{"QConv": 3, "QAdd": 1, "QMul": 2, "MaxPool": 1, "QAveragePool": 1, "QGlobalAveragePool": 2, "QLinear": 1,
 		"QuantizeLinear": 1, "DequantizeLinear": 1, "Sigmoid": 0, "HardSwish": 0} {
 		if ops[op] != want {
 			t.Errorf("%d nodes %s, want %d", ops[op], op, want)
