@@ -63,7 +63,7 @@ func RecordLabels(ctx context.Context, m *model.Model, d *dataset.Data, path str
 	if err != nil {
 		return nil, err
 	}
-	defer enc.Close()
+	defer func() { _ = enc.Close() }() // nothing is pending in it
 	index, err := os.OpenFile(filepath.Join(path, indexFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return nil, err

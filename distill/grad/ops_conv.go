@@ -124,6 +124,8 @@ func bindConv(b *binding, s *step) error {
 	switch t := newTapConv(v); {
 	case v.c == 1 && v.m == 1:
 		v.bindDepthwise(b, s)
+	case t != nil && v.last:
+		lastTaps{t}.bind(b, s)
 	case t != nil:
 		t.bind(b, s)
 	default:
