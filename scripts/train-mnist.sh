@@ -3,7 +3,7 @@
 # the same student on hard labels, 5 seeds. Then the student in 2 bits, quantized and trained for it. Results are in OUT.
 set -eu
 cd "$(dirname "$0")/.."
-DSK=${DSK:-bin/dsk} SHARED=${SHARED:-../shared} OUT=${OUT:-bin/train-mnist} THREADS=${THREADS:-0}
+DSK=${DSK:-bin/dsk} SHARED=${SHARED:-../shared} OUT=${OUT:-bin/train-mnist} THREADS=${THREADS:-0} EPOCHS=${EPOCHS:-1}
 mkdir -p "$OUT"
 train="--data $SHARED/data/mnist --split train -j $THREADS"
 eval="--eval $SHARED/data/mnist --eval-split test"
@@ -16,7 +16,7 @@ eval="--eval $SHARED/data/mnist --eval-split test"
 	--rate 0.005 --resume -o "$OUT/teacher.dsk"
 $DSK distill labels --teacher "$OUT/teacher.dsk" $train -o "$OUT/labels"
 [ -e "$OUT/student.dsk" ] || $DSK distill train --student "conv 8,12,16 x2" --labels "$OUT/labels" $train $eval --alpha 0.95 --temperature 4 \
-	--optimizer adamw --rate 0.01 --epochs 1 --evals 1 --control --seeds 5 --resume --report "$OUT/student.html" -o "$OUT/student.dsk"
+	--optimizer adamw --rate 0.01 --epochs "$EPOCHS" --evals 1 --control --seeds 5 --resume --report "$OUT/student.html" -o "$OUT/student.dsk"
 
 $DSK quantize "$OUT/student.dsk" -o "$OUT/student-2.dsk" --weight-bits 2 --force
 $DSK distill train --student "$OUT/student.dsk" --labels "$OUT/labels" $train --qat 2 --alpha 0.95 --temperature 4 --optimizer adamw --rate 0.002 \
