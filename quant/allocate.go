@@ -208,26 +208,46 @@ func (q *quantizer) fitBudget() error {
 	// The rest of the file hardly depends on the widths, but its compressed header does a little, and in a packed file the tensors
 	// are coded together. So what a choice takes is measured, and the difference spent in the next one.
 	spend := q.weightBytes() + want - smallest
+	var best []choice
+	least := 0.0
 	for try := 0; ; try++ {
 		allocate(q.candidates, spend)
 		got, err := q.size()
 		if err != nil {
 			return err
 		}
-		if got <= want && (try >= fitTries || want-got <= want/fitPart) {
+		if predicted := q.predicted(); got <= want && (best == nil || predicted < least) {
+			best, least = q.choices(), predicted
+		}
+		if best != nil && (try >= fitTries || got <= want && want-got <= want/fitPart) {
+			q.restore(best)
 			return nil
 		}
-		spend += want - got
-		if try >= fitTries {
-			spend += want - got
+		// Half of the way if the last steps went to and fro.
+		step := want - got
+		if try > 1 {
+			step = step / 2
 		}
+		if try >= fitTries {
+			step = want - got - want/fitPart
+		}
+		spend += step
 	}
 }
 
-// fitBudget is content with a file that leaves the fitPart-th part of the budget, and after fitTries with any that holds it.
+// predicted is the predicted loss of the present choice.
+func (q *quantizer) predicted() float64 {
+	var sum float64
+	for _, c := range q.candidates {
+		sum += c.sens * c.choice.err
+	}
+	return sum
+}
+
+// fitBudget is content with a file that leaves the fitPart-th part of the budget, and after fitTries with the best that held it.
 const (
 	fitPart  = 1000
-	fitTries = 5
+	fitTries = 9
 )
 
 // defaultRoom is what the weights may take where no target is given.

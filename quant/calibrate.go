@@ -17,6 +17,9 @@ const importanceFloor = 0.01
 // give the second moments for error feedback; without, from the weights alone.
 func (q *quantizer) calibrate(ctx context.Context) error {
 	var budget feedbackBudget
+	if q.o.NoFeedback {
+		budget.bytes = momentsLimit
+	}
 	if q.o.Calib == nil {
 		return q.estimateMoments(&budget)
 	}
@@ -77,7 +80,7 @@ func (c *candidate) use(ms []*moment, shared map[product]*kernels.Feedback) {
 		return
 	}
 	if !full {
-		c.basis = "column importance (no memory left for error feedback)"
+		c.basis = "column importance, without error feedback"
 		return
 	}
 	key := product{ms[0], c.mean != nil}

@@ -108,7 +108,7 @@ func TestMomentsOverTheLimit(t *testing.T) {
 	if c := byName["gate"]; c.feedback == nil || c.basis != "error feedback" {
 		t.Errorf("gate: %q", c.basis)
 	}
-	if c := byName["down"]; c.feedback != nil || c.importance == nil || c.basis != "column importance (no memory left for error feedback)" {
+	if c := byName["down"]; c.feedback != nil || c.importance == nil || c.basis != "column importance, without error feedback" {
 		t.Errorf("down: %q", c.basis)
 	}
 	if c := byName["table"]; c.feedback != nil || c.basis != "not reached by the calibration data" {

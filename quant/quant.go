@@ -44,6 +44,7 @@ type Options struct {
 	// ActBits is 8 (activations are quantized as a product reads them) or 32 (products of quantized
 	// weights run in float: slower, without the activations' rounding).
 	ActBits      int
+	NoFeedback   bool          // scales are searched by the columns' importance alone: what error feedback is measured against
 	TargetDevice string        // the name of the device that the model is for: recorded in the history, and nothing else; its effects are those of Device
 	Device       *Device       // how fast it is: the report answers how long a run takes there; nil = not known
 	MaxLatency   float64       // milliseconds a run, or a token, takes on Device at most, as predicted; 0 = no limit
@@ -192,6 +193,9 @@ func (o *Options) history() map[string]string {
 	float("max_latency_ms", o.MaxLatency)
 	if o.Calib != nil {
 		h["calibration"] = o.Calib.Name()
+	}
+	if o.NoFeedback {
+		h["error_feedback"] = "none"
 	}
 	if o.ActBits != 0 {
 		h["act_bits"] = strconv.Itoa(o.ActBits)

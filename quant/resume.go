@@ -46,7 +46,7 @@ func (q *quantizer) identify(ctx context.Context) ([]byte, error) {
 	}
 	o := q.o
 	e := &o.EvalOptions
-	if err := out.Encode([]any{o.Strategy, o.Bits, o.TargetBytes, o.TargetRatio, o.TargetBPW, o.MaxKL, o.MinAgreement, o.ActBits, o.TargetDevice, o.Device,
+	if err := out.Encode([]any{o.Strategy, o.Bits, o.TargetBytes, o.TargetRatio, o.TargetBPW, o.MaxKL, o.MinAgreement, o.ActBits, o.NoFeedback, o.TargetDevice, o.Device,
 		o.MaxLatency, o.Version, e.Task, e.Context, e.ScoreFrom, e.Limit, o.Eval != nil}); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures the quantizer on gutenberg-9M and prints one line for each size: calibrated on the training text, measured on the
 # first 300,000 bytes of the validation text, windows of 256 tokens, positions 128 to 255 scored. Arguments are the
-# largest files in bytes (default: six sizes from 5.7 to 3.2 MB), or uN for N bits everywhere.
+# largest files in bytes (default: six sizes from 5.7 to 3.2 MB), rN for N bits per weight of the whole file, uN for N bits everywhere, or
+# sN for that without error feedback, by scale search alone: "u3 s3" compares these, "u4 4986048" adaptive widths with a uniform one.
 # DSK is the binary; SHARED the folder with models and data; FLAGS go to dsk quantize as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +18,8 @@ printf '%9s  %9s  %8s  %9s  %9s  %5s\n' limit bytes 'mean KL' agreement perplex.
 for size; do
 	case $size in
 	u*) widths=(--weight-bits "${size#u}") ;;
+	s*) widths=(--weight-bits "${size#s}" --no-feedback) ;;
+	r*) widths=(--target-bpw "${size#r}") ;;
 	*) widths=(--target-size "$size") ;;
 	esac
 	start=$SECONDS

@@ -23,6 +23,7 @@ import (
 type quantizeOptions struct {
 	output, bits, strategy, device string
 	actBits                        int
+	noFeedback                     bool
 	targetSize                     string
 	targetRatio, targetBPW         float64
 	maxKL, minAgreement            float64
@@ -59,6 +60,7 @@ EXIT STATUS
 	f.StringVarP(&o.output, "output", "o", "", "file to write")
 	f.StringVar(&o.bits, "weight-bits", "auto", "auto, 2, 3, 4 or 8; with --strategy adaptive, what all widths together may take")
 	f.IntVar(&o.actBits, "act-bits", 8, "bits of activations in quantized products: 8 or 32")
+	f.BoolVar(&o.noFeedback, "no-feedback", false, "search scales only, without error feedback: for comparison")
 	f.StringVar(&o.strategy, "strategy", "", "adaptive or uniform (default: uniform if --weight-bits is given)")
 	f.StringVar(&o.device, "target-device", "", "device that the model is meant for: a platform, or a table that dsk bench kernels --json made there; the report says how long a run takes")
 	f.StringVar(&o.maxLatency, "max-latency", "", "MS@DEVICE: longest predicted run, or token of a language model, there")
@@ -220,7 +222,7 @@ func (a *app) writeQuantized(ctx context.Context, out *model.Model, o *quantizeO
 
 // settings turns flags into the verb's options.
 func (o *quantizeOptions) settings(a *app) (quant.Options, error) {
-	q := quant.Options{Strategy: quant.Strategy(o.strategy), ActBits: o.actBits, TargetRatio: o.targetRatio, TargetBPW: o.targetBPW,
+	q := quant.Options{Strategy: quant.Strategy(o.strategy), ActBits: o.actBits, NoFeedback: o.noFeedback, TargetRatio: o.targetRatio, TargetBPW: o.targetBPW,
 		MaxKL: o.maxKL, MinAgreement: o.minAgreement, Threads: a.threads, Version: version}
 	if o.bits != "auto" {
 		n, err := strconv.Atoi(o.bits)

@@ -41,11 +41,16 @@ func unpack(region, stream []byte, table []TensorInfo) bool {
 	return c.ended()
 }
 
-// PackedBytes returns about how many bytes the given bytes of a tensor take in a packed file.
+// PackedBytes returns about how many bytes the given bytes of a tensor take in a packed file, whose trees know others of its kind: what it
+// takes once more after itself.
 func PackedBytes(t *tensor.Tensor, data []byte) int64 {
-	c := newEncoder()
-	codeRegion(c, data, []TensorInfo{{Tensor: t, Bytes: int64(len(data))}})
-	return int64(len(c.stream))
+	info := TensorInfo{Tensor: t, Bytes: int64(len(data))}
+	length := func(table ...TensorInfo) int {
+		c := newEncoder()
+		codeRegion(c, data, table)
+		return len(c.stream)
+	}
+	return int64(length(info, info) - length(info))
 }
 
 // codeRegion takes a region's bytes from c, or to it.
