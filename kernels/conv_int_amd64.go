@@ -26,7 +26,7 @@ var levelOrder = [16]uint32{0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15
 // curveLast and curveMagic are constants of curves.
 var curveLast, curveMagic float32 = curveParts - 1, expMagic
 
-// levelStripAMX computes blocks blocks of rows rows each, and moves t behind them; rows is 32, or fewer with shapes to fit.
+// levelStripAMX computes blocks blocks of rows rows each, and moves t to the last one; rows is 32, or fewer with shapes to fit.
 //
 //go:noescape
 func levelStripAMX(t *levelTile, blocks, rows int, shapes *tileShapes)
@@ -120,7 +120,7 @@ func intConvTile2x1AVX512(t *levelTile)
 //go:noescape
 func intConvTile1x1AVX512(t *levelTile)
 
-// levelStripSIMD computes pixels of a line as far as it can, moves t behind them and returns how many they are.
+// levelStripSIMD computes pixels of a line as far as it can, moves t behind them if there are more and returns how many they are.
 func levelStripSIMD(t *levelTile, pixels int) int {
 	if !useAVX512 {
 		return 0
@@ -128,10 +128,14 @@ func levelStripSIMD(t *levelTile, pixels int) int {
 	done := 0
 	if useByteTiles {
 		done = t.tiled(pixels)
+		last := 0 // rows that t has not moved by
 		if t.mask == 1<<PanelRows-1 && t.ldd == PanelRows && t.act&tileBytesOut != 0 && t.q == nil {
-			t.pairs(done)
+			last = t.pairs(done)
 		} else {
-			t.blocks(done)
+			last = t.blocks(done)
+		}
+		if 0 < done && done < pixels {
+			t.advance(last)
 		}
 	}
 	if t.q == nil && t.act&tileCurve == 0 && done < pixels {
@@ -141,27 +145,37 @@ func levelStripSIMD(t *levelTile, pixels int) int {
 	return done
 }
 
-// blocks computes so many rows in tiles.
-func (t *levelTile) blocks(rows int) {
-	if n := rows / levelRows; n > 0 {
+// blocks computes so many rows in tiles, moves t to the last block and returns how many rows that has.
+func (t *levelTile) blocks(rows int) int {
+	last := levelRows
+	n, rest := rows/levelRows, rows%levelRows
+	if n > 0 {
 		levelStripAMX(t, n, levelRows, &wholeTiles)
 	}
-	if rest := rows % levelRows; rest > 0 {
+	if rest > 0 {
+		if n > 0 {
+			t.advance(levelRows)
+		}
 		levelStripAMX(t, 1, rest, &rowTiles[rest])
+		last = rest
 	}
+	return last
 }
 
-// pairs computes rows of 16 outputs in tiles, in whole blocks two as one. Multipliers and bias
-// go on with the same 16.
-func (t *levelTile) pairs(rows int) {
-	n := rows / levelRows
+// pairs is blocks for rows of 16 outputs, in whole blocks two as one. Multipliers and bias go on with the same 16.
+func (t *levelTile) pairs(rows int) int {
+	n, rest := rows/levelRows, rows%levelRows
 	if n > 0 {
 		p := *t
 		p.mask, p.paired, p.ldd, p.ldz = ^uint32(0), 1, 2*t.ldd, 2*t.ldz
 		levelStripAMX(&p, n, levelRows, &wholeTiles)
 		t.x, t.dst, t.z = p.x, p.dst, p.z
+		if rest == 0 {
+			return levelRows
+		}
+		t.advance(levelRows)
 	}
-	t.blocks(rows % levelRows)
+	return t.blocks(rest)
 }
 
 // tiled is how many of so many rows tiles may compute, which read whole steps.
@@ -195,11 +209,8 @@ func levelTilesAVX512(t *levelTile, pixels int) {
 		} else {
 			intConvTile1AVX512(t, n)
 		}
-		pixels -= n
-		t.dst = unsafe.Add(t.dst, n*t.ldd)
-		t.x = unsafe.Add(t.x, n*t.ldx)
-		if t.z != nil {
-			t.z = unsafe.Add(t.z, n*t.ldz)
+		if pixels -= n; pixels > 0 {
+			t.advance(n)
 		}
 	}
 }

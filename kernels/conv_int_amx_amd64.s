@@ -19,7 +19,7 @@
 // Sums of blocks of up to 32 rows x 32 outputs, and what becomes of them. Where there are 16 outputs, and no others, two rows
 // are finished as one of 32: paired is 1 then.
 //
-//	AX  the description         SI  x of the block    BX  bytes between its rows
+//	AX  the description         BX  bytes between rows of x
 //	R9, R8    rows 0 and 16 as the window passes      R13 from one line of it to the next
 //	R11, R12  w0, w1, in tiles of R10 = 64 bytes a row
 //	DX  lines left              CX  steps left        R15 0, then 128: bytes between rows of starts, of sums
@@ -146,11 +146,17 @@ finish:
 	MOVQ levelTile_paired(AX), CX
 	SHRQ CX, R8
 	FINISH
+	DECQ blocks+8(FP)
+	JZ   done
 	MOVQ rows+16(FP), CX
 	IMULQ levelTile_ldx(AX), CX
 	ADDQ CX, levelTile_x(AX)
-	DECQ blocks+8(FP)
-	JNZ  block
+	MOVQ DI, levelTile_dst(AX)
+	MOVQ R15, levelTile_z(AX)
+	MOVQ R9, levelTile_q(AX)
+	JMP  block
+
+done:
 	TILERELEASE()
 	VZEROUPPER
 	RET

@@ -64,3 +64,106 @@ func BenchmarkIntConv(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPeakInt is the rate of VPDPBUSD, or what else there is, in registers.
+func BenchmarkPeakInt(b *testing.B) {
+	for _, p := range Peaks() {
+		if p.Type == "int8" && p.ISA != "generic" {
+			b.Run(p.Name+"/"+p.ISA, func(b *testing.B) {
+				done := 0
+				for b.Loop() {
+					done += p.Run(1 << 14)
+				}
+				b.ReportMetric(float64(done)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+			})
+		}
+	}
+}
+
+// BenchmarkIntProduct has the products of MiniLM and BERT-base, and of one row.
+func BenchmarkIntProduct(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, size := range [][3]int{{128, 384, 384}, {128, 384, 1536}, {128, 1536, 384}, {128, 768, 768}, {128, 768, 3072}, {128, 3072, 768}, {1, 768, 3072}} {
+		rows, k, n := size[0], size[1], size[2]
+		b.Run(fmt.Sprintf("%dx%d/%d", rows, k, n), func(b *testing.B) {
+			x, w, scale := randomBytes(r, rows*k).V, randomLevels(r, n*k), make([]float32, n)
+			p := NewIntProduct(n, k, w, scale, nil, nil, Activation{})
+			dst, scratch := newGuarded(rows*n*4, uint8(0)).V, newGuarded(p.ScratchBytes(), uint8(0)).V
+			q := []Quantized{{0.01, 128}}
+			for b.Loop() {
+				p.Run(dst, x, q, rows, 0, rows, 0, p.Panels(), scratch)
+			}
+			b.ReportMetric(float64(rows*n*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+		})
+	}
+}
+
+// BenchmarkIntChannels compares depthwise convolutions of bytes with those of float32, and has pools and the quantizer.
+func BenchmarkIntChannels(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	rate := func(b *testing.B, outputs int) {
+		b.ReportMetric(float64(outputs)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gout/s")
+	}
+	y := Quantized{0.05, 4}
+	for _, size := range [][3]int{{112, 32, 1}, {112, 96, 2}, {56, 144, 1}, {28, 192, 1}, {14, 576, 1}, {7, 960, 1}} {
+		g, c := window(size[0], size[0], 3, 3, size[2], 1, 1), size[1]
+		name := fmt.Sprintf("3x3/%d/s%d/%d", c, size[2], size[0])
+		src, dst := randomBytes(r, g.H*g.W*c).V, make([]uint8, g.OH*g.OW*c)
+		b.Run(name+"/int8", func(b *testing.B) {
+			scale := make([]float32, c)
+			v := NewIntChannelConv(&g, c, randomLevels(r, 9*c), scale, nil, y, y, Activation{Kind: ActClip, Beta: 6})
+			for b.Loop() {
+				v.Run(dst, src, 0, g.OH)
+			}
+			rate(b, len(dst))
+		})
+		b.Run(name+"/f32", func(b *testing.B) {
+			v := NewChannelConv(&g, c, randomF32(r, 9*c).V, nil, Activation{Kind: ActClip, Beta: 6})
+			x, out := randomF32(r, len(src)).V, make([]float32, len(dst))
+			for b.Loop() {
+				v.Run(out, x, 0, g.OH)
+			}
+			rate(b, len(dst))
+		})
+	}
+	for _, l := range []struct {
+		name string
+		Window
+		c    int
+		mean bool
+	}{{"max/3x3/64/s2/112", window(112, 112, 3, 3, 2, 1, 1), 64, false}, {"max/5x5/128/20", window(20, 20, 5, 5, 1, 1, 2), 128, false},
+		{"mean/7x7/2048", window(7, 7, 7, 7, 1, 1, 0), 2048, true}} {
+		b.Run(l.name, func(b *testing.B) {
+			p := NewIntMaxPool(&l.Window, l.c, y, y)
+			if l.mean {
+				p = NewIntMeanPool(&l.Window, l.c, y, y, false)
+			}
+			src, dst := randomBytes(r, l.H*l.W*l.c).V, make([]uint8, l.OH*l.OW*l.c)
+			for b.Loop() {
+				p.Run(dst, src, 0, l.OH)
+			}
+			rate(b, len(dst))
+		})
+	}
+	b.Run("quantize", func(b *testing.B) {
+		src, dst, q := randomF32(r, 128*768).V, make([]uint8, 128*768), make([]Quantized, 128)
+		for b.Loop() {
+			QuantizeRows(dst, q, src, 768)
+		}
+		rate(b, len(dst))
+	})
+	b.Run("add", func(b *testing.B) {
+		a, dst := randomBytes(r, 1<<17).V, make([]uint8, 1<<17)
+		for b.Loop() {
+			IntAdd(dst, a, a, y, y, y, false)
+		}
+		rate(b, len(dst))
+	})
+	b.Run("table", func(b *testing.B) {
+		a, dst, m := randomBytes(r, 1<<17).V, make([]uint8, 1<<17), NewByteMap(y, y, Activation{Kind: ActSwish})
+		for b.Loop() {
+			ByteTable(dst, a, m)
+		}
+		rate(b, len(dst))
+	})
+}

@@ -7,7 +7,7 @@
 // CONSTANTS loads Z0, Z1 multipliers; Z2, Z3 bias; Z4, Z5 z's zero and scale; Z6 slope; Z7 inverse; Z20, Z21 lo, hi; Z22 zero in words;
 // Z23 lo as a level in words; Z24 the order of dwords after packing; Z25, Z26 negative; of a curve Z16..Z19 and Z27..Z30 coefficients, Z6, Z7
 // scale and shift, Z15, Z20, Z21 bounds, Z31 what rounds. K1 the columns, K3 and K4 its halves. Rows in work
-// are in Z8..Z11; K2, K5 and K6 are the second row's masks. FINISH leaves dst, z and q behind the rows.
+// are in Z8..Z11; K2, K5 and K6 are the second row's masks. FINISH leaves DI, R15 and R9 behind the rows.
 
 #define CONSTANTS \
 	MOVQ levelTile_mult(AX), CX; \
@@ -236,7 +236,4 @@ next: \
 	JMP finished; \
 last: \
 	ADDQ DX, DI; \
-finished: \
-	MOVQ DI, levelTile_dst(AX); \
-	MOVQ R15, levelTile_z(AX); \
-	MOVQ R9, levelTile_q(AX)
+finished:

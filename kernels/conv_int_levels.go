@@ -163,11 +163,16 @@ func (t *levelTile) run(rows, cols int, o *levelOutput) {
 		if rows -= n; rows == 0 {
 			return
 		}
-		t.dst, t.x = unsafe.Add(t.dst, n*t.ldd), unsafe.Add(t.x, n*t.ldx)
-		if t.z != nil {
-			t.z = unsafe.Add(t.z, n*t.ldz)
-		}
-		t.q = unsafe.Add(t.q, n*t.ldq)
+		t.advance(n)
+	}
+}
+
+// advance moves t by rows, behind which there are more: no pointer may leave its buffer.
+func (t *levelTile) advance(rows int) {
+	t.dst, t.x = unsafe.Add(t.dst, rows*t.ldd), unsafe.Add(t.x, rows*t.ldx)
+	t.q, t.room = unsafe.Add(t.q, rows*t.ldq), t.room-rows*t.ldx
+	if t.z != nil {
+		t.z = unsafe.Add(t.z, rows*t.ldz)
 	}
 }
 

@@ -23,11 +23,13 @@ func intTapsSIMD(t *intTaps, pixels int) bool {
 	if !useAVX512 {
 		return false
 	}
-	for ; pixels >= 4; pixels -= 4 {
+	for ; pixels > 4; pixels -= 4 { // no pointer may leave its buffer
 		intTaps4AVX512(t)
 		t.dst, t.x = unsafe.Add(t.dst, 4*t.ldd), unsafe.Add(t.x, 4*t.ldx)
 	}
 	switch pixels {
+	case 4:
+		intTaps4AVX512(t)
 	case 3:
 		intTaps3AVX512(t)
 	case 2:
