@@ -52,7 +52,7 @@ func Measure(ctx context.Context, g *Guard, d time.Duration, step func(context.C
 	why := map[string]bool{}
 	begin := time.Now()
 	second, steps := begin, 0
-	for time.Since(begin) < d {
+	for len(all) == 0 || time.Since(begin) < d {
 		waited := g.Waited
 		if err := g.Wait(ctx); err != nil {
 			return nil, err

@@ -76,29 +76,37 @@ func drop(g *model.Graph, b block) (*model.Graph, origin, error) {
 	return out, origin{}, nil
 }
 
-// sweep removes the nodes, weights and states that no output needs.
+// sweep removes the nodes, weights and states that no output needs, of this run or, through a state, of a later one.
 func sweep(g *model.Graph) {
 	needed := map[string]bool{}
 	for _, out := range g.Outputs {
 		needed[out.Name] = true
 	}
-	var nodes []*model.Node
-	for _, n := range slices.Backward(g.Nodes) {
-		if !slices.ContainsFunc(n.Outputs, func(out string) bool { return needed[out] }) {
-			continue
-		}
-		nodes = append(nodes, n)
-		for _, in := range n.Inputs {
-			needed[in] = true
-		}
-		for _, sub := range n.Subgraphs() {
-			for _, in := range sub.Captures() {
+	used := func(n *model.Node) bool {
+		return slices.ContainsFunc(n.Outputs, func(out string) bool { return needed[out] })
+	}
+	for known := -1; known < len(needed); {
+		known = len(needed)
+		for _, n := range slices.Backward(g.Nodes) {
+			if !used(n) {
+				continue
+			}
+			for _, in := range n.Inputs {
 				needed[in] = true
+			}
+			for _, sub := range n.Subgraphs() {
+				for _, in := range sub.Captures() {
+					needed[in] = true
+				}
+			}
+		}
+		for _, s := range g.States {
+			if needed[s.Input.Name] {
+				needed[s.Output] = true
 			}
 		}
 	}
-	slices.Reverse(nodes)
-	g.Nodes = nodes
+	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *model.Node) bool { return !used(n) })
 	g.States = slices.DeleteFunc(g.States, func(s model.State) bool { return !needed[s.Output] })
 	maps.DeleteFunc(g.Init, func(name string, _ *tensor.Tensor) bool { return !needed[name] })
 }

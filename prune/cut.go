@@ -145,6 +145,7 @@ func (c *cutter) constant(n *model.Node, what string, v []int64) string {
 // them goes.
 type family struct {
 	name   string // of a weight that makes them
+	key    string // how many slices of which weights a unit takes: families differ in it
 	units  []int32
 	width  int // slices that each unit takes of that weight
 	slices map[int32][]place
@@ -191,7 +192,7 @@ func (t *tracer) families() []*family {
 		}
 		f := byShape[key]
 		if f == nil {
-			f = &family{name: first, width: width, slices: map[int32][]place{}}
+			f = &family{name: first, key: key, width: width, slices: map[int32][]place{}}
 			byShape[key] = f
 			list = append(list, f)
 		}

@@ -19,8 +19,7 @@ type energies map[string][]float64
 // measure runs a model over calibration data.
 func measure(ctx context.Context, m *model.Model, o *Options) (energies, error) {
 	sums := energies{}
-	eo := o.EvalOptions
-	eo.Threads = o.Threads
+	eo := o.evalOptions()
 	eo.Observe = func(n *model.Node, in []*tensor.Tensor) {
 		if !makes(n) || in[0].DType != tensor.F32 {
 			return
@@ -56,10 +55,13 @@ func (t *tracer) importances(e energies) ([]float64, error) {
 		if !makes(n) || t.g.Init[n.In(1)] == nil {
 			continue
 		}
-		axis := len(t.g.Init[n.In(1)].Shape) - 1
-		units := t.weights[n.In(1)][axis]
-		if n.Op == "Conv" && n.Int("group", 1) > 1 {
-			axis, units = 0, t.weights[n.In(1)][0]
+		shape := t.g.Init[n.In(1)].Shape
+		groups, last := int(n.Int("group", 1)), len(shape)-1
+		cg := shape[last]
+		units := t.weights[n.In(1)][last]
+		whole := cg == 1 && groups > 1 // groups are the units, and rows their slices
+		if whole {
+			units = t.weights[n.In(1)][0]
 		}
 		if units == nil {
 			continue
@@ -70,16 +72,16 @@ func (t *tracer) importances(e energies) ([]float64, error) {
 		}
 		part := make([]float64, len(units))
 		total := 0.0
-		inner := 1
-		for _, d := range w.Shape[axis+1:] {
-			inner *= d
-		}
+		rows, k := tensor.Matrix(shape)
 		squares := e[n.Outputs[0]]
 		for i, v := range w.F32() {
-			at := i / inner % len(units)
+			row, at := i/k, i%cg
 			s := float64(v) * float64(v)
 			if len(squares) > 0 {
-				s *= squares[at%len(squares)]
+				s = float64(s * squares[row/(rows/groups)*cg+at])
+			}
+			if whole {
+				at = row
 			}
 			part[at] += s
 			total += s

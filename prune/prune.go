@@ -152,8 +152,11 @@ func (o *Options) apply(ctx context.Context, m *model.Model, r *Report) (*model.
 			return nil, err
 		}
 		d, err := probe.Compare(ctx, out)
+		if err != nil {
+			return nil, err
+		}
 		r.Loss = d.Loss()
-		return out, err
+		return out, nil
 	}
 	return shrink(ctx, m, probe, o, r)
 }

@@ -16,7 +16,7 @@ import (
 const (
 	// repairAgain is how many times the loss after the last repair calls for another.
 	repairAgain = 1.1
-	// repairRows bounds the rows that a product is fitted on, repairMemory the bytes of all of them.
+	// repairRows bounds the rows that a product is fitted on, repairMemory the bytes of those of all products.
 	repairRows   = 8192
 	repairMemory = 1 << 30
 	// repairDamping is added to the diagonal of the rows' second moment, as a part of its mean: a fit on few rows stays near the
@@ -31,12 +31,11 @@ type rows struct{ x, z []float32 }
 type rowsOf map[string]*rows
 
 // capture runs a model over calibration data and keeps rows of what its dense products read, spread evenly, the same ones for each model
-// whose values have the same places. With of, only products that read that value count.
-func capture(ctx context.Context, m *model.Model, o *Options, of string) (rowsOf, error) {
+// whose values have the same places: most of a product. With of, only products that read that value count.
+func capture(ctx context.Context, m *model.Model, o *Options, of string, most int) (rowsOf, error) {
 	found := rowsOf{}
 	eo := o.evalOptions()
-	perSample := max(1, repairRows/max(1, eo.Limit))
-	bytes := 0
+	perSample := max(1, most/max(1, eo.Limit))
 	eo.Observe = func(n *model.Node, in []*tensor.Tensor) {
 		if !fitted(m.Graph, n) || in[0].DType != tensor.F32 || of != "" && n.In(0) != of {
 			return
@@ -47,12 +46,7 @@ func capture(ctx context.Context, m *model.Model, o *Options, of string) (rowsOf
 			have = &rows{}
 			found[n.Outputs[0]] = have
 		}
-		room := repairRows - len(have.x)/k
-		if bytes > repairMemory {
-			room = 0
-		}
-		was := len(have.x) + len(have.z)
-		if limit := min(perSample, room); n.Op == "Conv" {
+		if limit := min(perSample, most-len(have.x)/k); n.Op == "Conv" {
 			have.x = append(have.x, eval.ReceptiveFields(n, in[0], in[1].Shape, limit)...)
 			if len(in) > 3 && in[3] != nil {
 				have.z = append(have.z, places(n, in[3], limit)...)
@@ -60,10 +54,24 @@ func capture(ctx context.Context, m *model.Model, o *Options, of string) (rowsOf
 		} else {
 			have.x = append(have.x, spread(in[0].F32(), k, limit)...)
 		}
-		bytes += 4 * (len(have.x) + len(have.z) - was)
 	}
 	_, err := eval.NewProbe(ctx, m, o.Calib, eo)
 	return found, err
+}
+
+// rowsFor is how many rows of each product of a graph are kept at most.
+func rowsFor(g *model.Graph) int {
+	floats := 1
+	for _, n := range g.Nodes {
+		if !fitted(g, n) {
+			continue
+		}
+		outs, k := tensor.Matrix(g.Init[n.In(1)].Shape)
+		if floats += k; n.In(3) != "" {
+			floats += outs
+		}
+	}
+	return max(1, min(repairRows, repairMemory/4/floats))
 }
 
 // spread returns up to limit of the rows of x.
@@ -110,6 +118,7 @@ type repairer struct {
 	before *model.Model
 	probe  *eval.Probe
 	want   rowsOf  // of the model of before
+	most   int     // rows of a product
 	last   float64 // loss after the last repair
 }
 
@@ -119,7 +128,8 @@ func newRepairer(ctx context.Context, before *model.Model, probe *eval.Probe, o 
 		return r, nil
 	}
 	var err error
-	r.want, err = capture(ctx, before, o, "")
+	r.most = rowsFor(before.Graph)
+	r.want, err = capture(ctx, before, o, "", r.most)
 	return r, err
 }
 
@@ -157,8 +167,8 @@ func (r *repairer) fitAll(ctx context.Context, small *model.Model, from origin) 
 	var have rowsOf
 	read := ""
 	for _, n := range out.Graph.Nodes {
-		if !fitted(out.Graph, n) || readers[n.In(1)] > 1 {
-			continue
+		if !fitted(out.Graph, n) || readers[n.In(1)] > 1 || r.before.Graph.Init[n.In(1)] == nil {
+			continue // shared, or made while the graph was rewritten
 		}
 		if read != n.In(0) {
 			read = n.In(0)
@@ -166,7 +176,7 @@ func (r *repairer) fitAll(ctx context.Context, small *model.Model, from origin) 
 				return nil, err
 			}
 			var err error
-			if have, err = capture(ctx, &out, r.o, read); err != nil {
+			if have, err = capture(ctx, &out, r.o, read, r.most); err != nil {
 				return nil, err
 			}
 		}
@@ -174,16 +184,16 @@ func (r *repairer) fitAll(ctx context.Context, small *model.Model, from origin) 
 		if before == nil || now == nil {
 			continue // the data did not come here
 		}
-		if err := fit(r.before.Graph, out.Graph, n, before, now, from); err != nil {
+		if err := fit(r.before.Graph, out.Graph, n, readers[n.In(2)] == 1, before, now, from); err != nil {
 			return nil, fmt.Errorf("fitting %s: %w", n.Name, err)
 		}
 	}
 	return &out, model.PackWeights(out.Graph)
 }
 
-// fit replaces the weights W (and the bias b, if there is one) of a product in g. With rows X that it reads, Z that it adds, and Y0 = X0 W0^T + b0 + Z0
+// fit replaces the weights W (and the bias b, if there is one that is the product's own) of a product in g. With rows X that it reads, Z that it adds, and Y0 = X0 W0^T + b0 + Z0
 // of the product of before, it adds D to [W b] that minimises |[X 1] D^T - (Y0 - X W^T - b - Z)|^2 + damping |D|^2.
-func fit(before, g *model.Graph, n *model.Node, want, have *rows, from origin) error {
+func fit(before, g *model.Graph, n *model.Node, ownBias bool, want, have *rows, from origin) error {
 	w0, w, err := widened(before, g, n.In(1))
 	if err != nil {
 		return err
@@ -203,7 +213,7 @@ func fit(before, g *model.Graph, n *model.Node, want, have *rows, from origin) e
 	}
 	var b0, b *tensor.Tensor
 	wide := k
-	if name := n.In(2); name != "" && g.Init[name] != nil {
+	if name := n.In(2); ownBias && g.Init[name] != nil && before.Init[name] != nil {
 		if b0, b, err = widened(before, g, name); err != nil {
 			return err
 		}
@@ -274,9 +284,6 @@ func fit(before, g *model.Graph, n *model.Node, want, have *rows, from origin) e
 
 // widened returns a weight of before and what is left of it, as copies in F32.
 func widened(before, g *model.Graph, name string) (w0, w *tensor.Tensor, err error) {
-	if before.Init[name] == nil {
-		return nil, nil, fmt.Errorf("the model of before has no weight %s", name)
-	}
 	if w0, err = grad.Widen(before.Init[name]); err != nil {
 		return nil, nil, err
 	}

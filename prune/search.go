@@ -16,7 +16,8 @@ import (
 type move struct {
 	what  string // "block" or "channels", "heads"
 	name  string
-	count int // of units
+	key   string // what is the same in the next round
+	count int    // of units
 	apply func() (*model.Graph, origin, error)
 
 	graph *model.Graph
@@ -44,10 +45,10 @@ func shrink(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options, 
 		}
 		o.progress("search", r.Before.MACs-left, r.Before.MACs-target)
 		for _, v := range moves {
-			if old := known[v.name]; old != nil {
+			if old := known[v.key]; old != nil {
 				v.price = old.price
 			}
-			known[v.name] = v
+			known[v.key] = v
 		}
 		best, err := cheapest(moves, round, func(v *move) error {
 			r.Measurements++
@@ -81,7 +82,7 @@ func list(ctx context.Context, m *model.Model, o *Options) ([]*move, error) {
 	var moves []*move
 	if o.has(Layer) {
 		for _, b := range blocks(m.Graph) {
-			moves = append(moves, &move{what: "block", name: b.name, count: 1, apply: func() (*model.Graph, origin, error) { return drop(m.Graph, b) }})
+			moves = append(moves, &move{what: "block", name: b.name, key: b.name, count: 1, apply: func() (*model.Graph, origin, error) { return drop(m.Graph, b) }})
 		}
 	}
 	if !o.has(Channel) {
@@ -114,7 +115,7 @@ func list(ctx context.Context, m *model.Model, o *Options) ([]*move, error) {
 		if f.width > 1 {
 			what = "heads"
 		}
-		moves = append(moves, &move{what: what, name: f.name, count: n, apply: func() (*model.Graph, origin, error) { return t.cut(gone) }})
+		moves = append(moves, &move{what: what, name: f.name, key: f.key, count: n, apply: func() (*model.Graph, origin, error) { return t.cut(gone) }})
 	}
 	return moves, nil
 }

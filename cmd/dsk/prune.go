@@ -149,7 +149,8 @@ func (a *app) compareSpeed(ctx context.Context, before, after *model.Model) (*sp
 	s := &speedup{Threads: max(1, a.threads)}
 	p := a.newProgress()
 	defer p.finish()
-	for m, ms := range map[*model.Model]*float64{before: &s.Before, after: &s.After} {
+	times := []*float64{&s.Before, &s.After}
+	for i, m := range []*model.Model{before, after} {
 		prompt := 0
 		if m.Meta.LM != nil {
 			prompt = min(128, m.Meta.LM.ContextLength)
@@ -158,7 +159,7 @@ func (a *app) compareSpeed(ctx context.Context, before, after *model.Model) (*sp
 		if err != nil {
 			return nil, err
 		}
-		*ms = r.Results[0].MedianMS
+		*times[i] = r.Results[0].MedianMS
 	}
 	s.Times = s.Before / s.After
 	return s, nil
@@ -184,7 +185,7 @@ func (a *app) printPruned(m *model.Model, r pruneReport) {
 	case r.Speed != nil:
 		a.print("speed: %.3f ms before, %.3f ms after: %.2f times as fast (%d threads, this machine)", r.Speed.Before, r.Speed.After, r.Speed.Times, r.Speed.Threads)
 	case !r.Faster:
-		a.print("speed: as before; %.1f %% of the masked weights are zero, which saves bytes only where something packs zeros",
+		a.print("speed: as before; %.1f %% of the parameters are zeros in masked weights, which saves bytes only where something packs zeros",
 			100*float64(r.After.Zeros)/float64(max(1, r.After.Parameters)))
 	}
 	if r.Metrics == nil {
