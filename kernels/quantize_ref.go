@@ -291,7 +291,13 @@ func (q *refQuantizer) row(scales []uint8, row, importance []float32) float32 {
 		return 0
 	}
 	// Codes are made from the float32 row scale that is stored, at its true size.
-	stored := func(s float64) float32 { return roundedScale(float32(math.Ldexp(s, exp))) }
+	stored := func(s float64) float32 {
+		scale := float32(math.Ldexp(s, exp))
+		if groups == 1 && q.f == D8 { // the group's scale alone is coarse beside 8 bits
+			return scale
+		}
+		return roundedScale(scale)
+	}
 	trial := make([]uint8, groups)
 	scale := stored(largest / MaxScale)
 	var result float32
