@@ -193,9 +193,7 @@ var rowTiles = func() (all [levelRows]tileShapes) {
 		all[rows] = wholeTiles
 		first := byte(min(rows, 16))
 		second := max(byte(rows), 17) - 16
-		for i, n := range []byte{first, first, second, second, first, second} {
-			all[rows].rows[i] = n
-		}
+		copy(all[rows].rows[:], []byte{first, first, second, second, first, second})
 	}
 	return all
 }()

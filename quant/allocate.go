@@ -226,7 +226,7 @@ func (q *quantizer) fitBudget() error {
 		// Half of the way if the last steps went to and fro.
 		step := want - got
 		if try > 1 {
-			step = step / 2
+			step /= 2
 		}
 		if try >= fitTries {
 			step = want - got - want/fitPart
@@ -239,7 +239,7 @@ func (q *quantizer) fitBudget() error {
 func (q *quantizer) predicted() float64 {
 	var sum float64
 	for _, c := range q.candidates {
-		sum += c.sens * c.choice.err
+		sum += float64(c.sens * c.choice.err)
 	}
 	return sum
 }

@@ -142,7 +142,7 @@ func (p *predictor) seconds(c *candidate, bits int) float64 {
 			return math.Inf(1)
 		}
 		if rate.Bytes > 0 {
-			sum += float64(c.bytesAt(bits)) / rate.Bytes * math.Ceil(float64(r.rows)/float64(max(rate.Rows, 1)))
+			sum += float64(float64(c.bytesAt(bits)) / rate.Bytes * math.Ceil(float64(r.rows)/float64(max(rate.Rows, 1))))
 		} else {
 			sum += float64(r.rows) * float64(c.n) * float64(c.k) / rate.Operations
 		}
@@ -247,7 +247,7 @@ func (q *quantizer) fitLatency(ctx context.Context) error {
 		}
 		loss := 0.
 		for _, c := range q.candidates {
-			loss += c.sens * c.choice.err
+			loss += float64(c.sens * c.choice.err)
 		}
 		if ok && loss < least {
 			least, best = loss, q.choices()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -43,7 +44,12 @@ func ApplyLike(ctx context.Context, m *model.Model, e Earlier, o Options) (*mode
 	q.narrow(plain.Graph)
 	out := m.Clone()
 	out.Graph = e.Result.Graph.Clone()
-	for name := range changed {
+	for _, c := range all {
+		if out.Graph.Init[c.name] == nil {
+			return nil, nil, differs("weight %s is not in the quantized model any more", c.name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(changed)) {
 		if out.Graph.Init[name] == nil {
 			return nil, nil, differs("weight %s is not in the quantized model any more", name)
 		}

@@ -37,12 +37,12 @@ func (s *stage) sums(n *model.Node, r *tensor.Tensor) []float32 {
 		return nil
 	}
 	rank := len(r.Shape)
-	channels, places := r.Shape[1], 1
+	channels := r.Shape[1]
 	toChannel, toPlace := 1, 1
 	if last {
 		channels, toPlace = r.Shape[rank-1], r.Shape[rank-1]
 	}
-	places = r.Len() / max(1, r.Shape[0]*channels)
+	places := r.Len() / max(1, r.Shape[0]*channels)
 	if !last {
 		toChannel = places
 	}

@@ -251,7 +251,7 @@ func (s *statics) choose(r *staticRange) {
 	best := math.Inf(1)
 	for i := range 40 {
 		part := 1 - float32(i)*0.02
-		scale := float32(hi*part-lo*part) / 255
+		scale := (float32(hi*part) - float32(lo*part)) / 255
 		if !(scale > 1e-20) {
 			continue
 		}

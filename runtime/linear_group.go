@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"slices"
+
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
@@ -45,7 +47,7 @@ func (l *linearStep) takeOver(prev *linearStep) bool {
 		!prev.p.fixed.IsQuantized() || !l.p.fixed.IsQuantized() {
 		return false
 	}
-	l.before = append(prev.before, prev)
+	l.before = append(slices.Clip(prev.before), prev)
 	prev.later, prev.before, prev.group, prev.dst = true, nil, nil, nil
 	var products []*kernels.MatMul
 	for _, b := range l.before {
