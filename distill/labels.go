@@ -41,6 +41,7 @@ const (
 	assetFolder   = "assets"
 	assetLM       = "lm.json"
 	labelsVersion = 1
+	maxLabelBytes = 1 << 40 // of all shards, unpacked
 )
 
 // studentAssets are the assets that a student takes over from its teacher.
@@ -103,6 +104,13 @@ func (n *LabelInfo) check() error {
 	if n.K > n.Classes || n.Views < 0 || n.Views > 1<<20 || n.Temperature <= 0 {
 		return fmt.Errorf("k=%d of %d classes, %d views, temperature %g", n.K, n.Classes, n.Views, n.Temperature)
 	}
+	bytes := int64(n.K)*int64(n.classBytes()+2) + 2
+	for _, f := range []int{n.Rows, n.Samples, max(n.Views, 1)} {
+		if bytes > maxLabelBytes/int64(f) {
+			return fmt.Errorf("%d samples in %d views of %d rows are more than any recording has", n.Samples, n.Views, n.Rows)
+		}
+		bytes *= int64(f)
+	}
 	return nil
 }
 
@@ -134,7 +142,9 @@ func OpenLabels(path string) (*Labels, error) {
 	if err := tensor.Room(n.Samples*max(n.Views, 1)*n.Rows*n.rowBytes(), "the labels"); err != nil {
 		return nil, err
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	// No shard unpacks to more than a whole one has, but the limit is on a frame's window, too, and small frames state large ones.
+	largest := max(min(n.ShardSize, n.Samples)*n.Rows*n.rowBytes(), 64<<20)
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(largest)))
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dsk-toolkit/dsk/convert"
@@ -187,5 +188,37 @@ func TestDecoderLabels(t *testing.T) {
 	}
 	if _, _, err := distill.Train(context.Background(), other, o); err == nil {
 		t.Error("a student with another tokenizer is taken")
+	}
+}
+
+// TestHostileLabels: numbers that no memory holds are refused before anything is allocated for them.
+func TestHostileLabels(t *testing.T) {
+	folder := t.TempDir()
+	text := `{"version":1,"samples":2147483647,"rows":2147483647,"classes":2147483647,"k":2147483647,"temperature":1,"shard_samples":2147483647}`
+	hash := strings.Repeat("0", 64)
+	if err := errors.Join(os.Mkdir(filepath.Join(folder, "shards"), 0o755), os.WriteFile(filepath.Join(folder, "labels.json"), []byte(text), 0o644),
+		os.WriteFile(filepath.Join(folder, "index.txt"), []byte(hash+"\n"), 0o644), os.WriteFile(filepath.Join(folder, "shards", hash+".zst"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	var format *fault.Format
+	if _, err := distill.OpenLabels(folder); !errors.As(err, &format) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRemoveCheckpoints: what a killed run leaves goes too, what is not of a training stays.
+func TestRemoveCheckpoints(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"student-1.ckpt", ".dsk-17.tmp", "notes"} {
+		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := distill.RemoveCheckpoints(folder); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(folder)
+	if err != nil || len(left) != 1 || left[0].Name() != "notes" {
+		t.Errorf("%v are left, %v", left, err)
 	}
 }

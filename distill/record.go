@@ -163,9 +163,12 @@ func beginLabels(path string, n *LabelInfo, m *model.Model) ([]string, error) {
 	return nil, replaceFile(filepath.Join(path, labelsFile), append(b, '\n'))
 }
 
+// replacing is what files are called while they are written; a kill leaves them.
+const replacing = ".dsk-*.tmp"
+
 // replaceFile writes a file that appears whole or not at all.
 func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".dsk-*.tmp")
+	f, err := os.CreateTemp(filepath.Dir(path), replacing)
 	if err != nil {
 		return err
 	}
