@@ -122,10 +122,10 @@ func (c *staticConv) predictedError(o *observed, gain []float64, step float64) f
 			ch := c.channel(m, i)
 			v := float64(w) / gain[ch]
 			most = max(most, math.Abs(v))
-			weights += v * v
-			inputs += square[ch] / pixels * gain[ch] * gain[ch]
+			weights += float64(v * v)
+			inputs += float64(square[ch] / pixels * gain[ch] * gain[ch])
 		}
-		all += weights*step*step + most/127*most/127*inputs
+		all += float64(weights*step*step) + float64(most/127*most/127*inputs)
 	}
 	return all
 }
