@@ -207,6 +207,9 @@ func (o *Options) history() map[string]string {
 }
 
 func (o *Options) progress(stage string, done, total int) {
+	if o.Release != nil {
+		o.Release()
+	}
 	if o.Progress != nil {
 		o.Progress(stage, int64(done), int64(total))
 	}

@@ -165,9 +165,6 @@ func (q *quantizer) encoded(c *candidate, bits int, blocks []byte) ([]byte, erro
 // remember keeps a candidate's blocks for the file: in the folder of work if they are many, else in memory while there is room.
 func (q *quantizer) remember(c *candidate, bits int, blocks []byte) error {
 	w := q.o.Work
-	if q.o.Release != nil {
-		q.o.Release()
-	}
 	switch n := int64(len(blocks)); {
 	case w.keeps(): // there already
 	case w != nil && q.kept+n > spillBytes:

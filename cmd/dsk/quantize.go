@@ -108,6 +108,7 @@ func (a *app) runQuantize(ctx context.Context, path string, o *quantizeOptions) 
 			p.report(stage, done, total)
 		}
 	}
+	f.Release() // what was read to be checked
 	qo.Release = f.Release
 	if !o.plan && o.output != "-" {
 		qo.Work = quant.NewWork(o.output+".work", buildID(), o.resume)
