@@ -68,6 +68,13 @@ type observed struct {
 	count    int       // pixels
 }
 
+// staticLoss and staticRelative are the divergence on calibration data, and where there are no logits the relative error, up to which static levels
+// are used, or up to what quantized weights alone bring.
+const (
+	staticLoss     = 0.01
+	staticRelative = 0.001
+)
+
 // staticRange is the quantization of values that must be quantized alike.
 type staticRange struct {
 	values []string
@@ -103,10 +110,30 @@ func (q *quantizer) makeStatic(ctx context.Context, out *model.Model) error {
 	for _, r := range s.ranges() {
 		s.choose(r)
 	}
-	if err := s.rewrite(out.Graph); err != nil {
+	floats, err := q.probe.Compare(ctx, out)
+	if err != nil {
+		return err
+	}
+	trial := out.Clone()
+	if err := s.rewrite(trial.Graph); err != nil {
+		return err
+	}
+	static, err := q.probe.Compare(ctx, trial)
+	if err != nil {
 		return err
 	}
 	q.integer = s.report
+	limit := staticLoss
+	if math.IsNaN(static.MeanKL) {
+		limit = staticRelative
+	}
+	if static.Loss() > max(limit, floats.Loss()) {
+		for w := range q.integer {
+			q.integer[w] = fmt.Sprintf("static levels of images do harm: loss %.2g on calibration data with them, %.2g without", static.Loss(), floats.Loss())
+		}
+		return nil
+	}
+	*out = *trial
 	return nil
 }
 
