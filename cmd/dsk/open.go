@@ -125,6 +125,25 @@ func (d *dataFlags) add(f *pflag.FlagSet) {
 	f.Uint64Var(&d.seed, "shuffle-seed", 0, "shuffle images or texts with this seed (0 = in order)")
 }
 
+// openEval opens data that a result is measured on, with the split of the same flags unless it has one of its own. Data that it is chosen on are
+// refused.
+func (d *dataFlags) openEval(path, split, calib string) (*dataset.Data, error) {
+	e := *d
+	if split != "" {
+		e.split = split
+	}
+	if e.split == d.split && sameFile(path, calib) {
+		return nil, &fault.Usage{What: fmt.Sprintf("--eval %s is the calibration data: give other data, or another --eval-split", path)}
+	}
+	return e.open(path)
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
 func (d *dataFlags) open(path string) (*dataset.Data, error) {
 	return dataset.Open(path, dataset.Options{Split: d.split, ShuffleSeed: d.seed})
 }

@@ -13,11 +13,12 @@ import (
 )
 
 type pruneOptions struct {
-	output, method, importance, calib, eval string
-	ratio, minSpeedup                       float64
-	round, ctx, scoreFrom                   int
-	noRepair, force                         bool
-	data                                    dataFlags
+	output, method, importance string
+	calib, eval, evalSplit     string
+	ratio, minSpeedup          float64
+	round, ctx, scoreFrom      int
+	noRepair, force            bool
+	data                       dataFlags
 }
 
 func (a *app) pruneCommand() *cobra.Command {
@@ -60,6 +61,7 @@ EXIT STATUS
 	f.BoolVar(&o.noRepair, "no-repair", false, "leave the remaining weights as they are")
 	f.StringVar(&o.calib, "calib", "", "calibration data: text, .jsonl, images, .npy, .npz")
 	f.StringVar(&o.eval, "eval", "", "evaluation data; must not be the calibration data")
+	f.StringVar(&o.evalSplit, "eval-split", "", "part of the --eval data: train, test or valid")
 	f.Float64Var(&o.minSpeedup, "min-speedup", 0, "gate: how many times as fast the result must be, measured here")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
 	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window of text (0 = the model's)")
@@ -136,7 +138,7 @@ func (o *pruneOptions) settings(a *app) (prune.Options, error) {
 		}
 	}
 	if o.eval != "" {
-		if p.Eval, err = o.data.open(o.eval); err != nil {
+		if p.Eval, err = o.data.openEval(o.eval, o.evalSplit, o.calib); err != nil {
 			return p, err
 		}
 	}
