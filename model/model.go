@@ -30,6 +30,7 @@ const (
 	AssetTokenizer    = "tokenizer.json"
 	AssetChatTemplate = "chat_template.jinja"
 	AssetPreprocess   = "preprocess.json"
+	AssetAudio        = "audio.json"
 	AssetLabels       = "labels.txt"
 	AssetDetector     = "detector.json"
 	// AssetTokenGolden holds texts and ids recorded at convert and replayed at load.

@@ -15,7 +15,7 @@ import (
 // The inputs of encoders of texts, and the outputs that stand for a whole text; F32 [batch, n].
 const (
 	attentionMask = "attention_mask" // I64 [batch, seq]: 1 for a token
-	tokenTypeIDs  = "token_type_ids" // I64 [batch, seq]: 0 for a text alone
+	tokenTypeIDs  = "token_type_ids" // I64 [batch, seq]: 0 for a text alone, of a pair as the tokenizer says
 
 	OutputEmbedding = "sentence_embedding"
 	OutputLogits    = "logits"
@@ -87,22 +87,45 @@ func (e *TextEncoder) Width() int { return e.width }
 // Encode runs texts through the model. Texts with as many tokens go together, none is padded, so that what a text becomes does not
 // depend on the others. Texts that are longer than the model takes lose their end.
 func (e *TextEncoder) Encode(ctx context.Context, texts []string) ([]EncodedText, error) {
-	ids, out := make([][]int32, len(texts)), make([]EncodedText, len(texts))
-	order := make([]int, len(texts))
+	list := make([]tokenized, len(texts))
 	for i, text := range texts {
-		ids[i], out[i].Cut = e.tokens(text)
-		if out[i].Tokens = len(ids[i]); out[i].Tokens == 0 {
+		list[i].ids, list[i].cut = e.tokens(text)
+	}
+	return e.encode(ctx, list)
+}
+
+// EncodePairs is Encode for texts that belong together in twos, such as a question and a passage. Of a pair that is too long, the longer text loses
+// its end.
+func (e *TextEncoder) EncodePairs(ctx context.Context, pairs [][2]string) ([]EncodedText, error) {
+	list := make([]tokenized, len(pairs))
+	for i, p := range pairs {
+		list[i].ids, list[i].kinds, list[i].cut = e.tok.EncodePair(p[0], p[1], e.most)
+	}
+	return e.encode(ctx, list)
+}
+
+// tokenized is a text's tokens, and their kinds if not all are 0.
+type tokenized struct {
+	ids, kinds []int32
+	cut        bool
+}
+
+func (e *TextEncoder) encode(ctx context.Context, list []tokenized) ([]EncodedText, error) {
+	out, order := make([]EncodedText, len(list)), make([]int, len(list))
+	for i, t := range list {
+		out[i].Cut = t.cut
+		if out[i].Tokens = len(t.ids); out[i].Tokens == 0 {
 			return nil, &fault.Usage{What: fmt.Sprintf("text %d has no tokens", i+1)}
 		}
 		order[i] = i
 	}
-	sort.SliceStable(order, func(i, j int) bool { return len(ids[order[i]]) < len(ids[order[j]]) })
+	sort.SliceStable(order, func(i, j int) bool { return len(list[order[i]].ids) < len(list[order[j]].ids) })
 	for len(order) > 0 {
-		n, length := 1, len(ids[order[0]])
-		for n < len(order) && len(ids[order[n]]) == length && (n+1)*length <= passTokens {
+		n, length := 1, len(list[order[0]].ids)
+		for n < len(order) && len(list[order[n]].ids) == length && (n+1)*length <= passTokens {
 			n++
 		}
-		if err := e.pass(ctx, order[:n], ids, out); err != nil {
+		if err := e.pass(ctx, order[:n], list, out); err != nil {
 			return nil, err
 		}
 		order = order[n:]
@@ -111,16 +134,21 @@ func (e *TextEncoder) Encode(ctx context.Context, texts []string) ([]EncodedText
 }
 
 // pass runs the texts of those numbers, which have as many tokens.
-func (e *TextEncoder) pass(ctx context.Context, texts []int, ids [][]int32, out []EncodedText) error {
-	n, length := len(texts), len(ids[texts[0]])
+func (e *TextEncoder) pass(ctx context.Context, texts []int, list []tokenized, out []EncodedText) error {
+	n, length := len(texts), len(list[texts[0]].ids)
 	in := map[string]*tensor.Tensor{}
 	for _, v := range e.s.model.Graph.Inputs {
 		in[v.Name] = tensor.New(tensor.I64, n, length)
 	}
 	for row, i := range texts {
 		dst := in[inputIDs].I64()[row*length:]
-		for j, id := range ids[i] {
+		for j, id := range list[i].ids {
 			dst[j] = int64(id)
+		}
+		if t := in[tokenTypeIDs]; t != nil {
+			for j, kind := range list[i].kinds {
+				t.I64()[row*length+j] = int64(kind)
+			}
 		}
 	}
 	if mask := in[attentionMask]; mask != nil {

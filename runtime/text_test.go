@@ -214,3 +214,54 @@ func TestVectorsOfLanguageModel(t *testing.T) {
 		}
 	}
 }
+
+// TestEncodePairs holds pairs against the graph's result for their tokens and kinds, in one batch with others of other lengths.
+func TestEncodePairs(t *testing.T) {
+	m := tinyBERT(t, nil)
+	tok, err := tokenizer.Parse(m.Assets[model.AssetTokenizer])
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := runtime.NewTextEncoder(m, tok, runtime.OutputEmbedding, runtime.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	s, err := runtime.NewSession(m, runtime.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	pairs := [][2]string{{"a red bicycle", "the house"}, {"the", "house is blue a red"}, {"a", strings.Repeat("red ", 40)}, {"the house", "a red bicycle"}}
+	got, err := e.EncodePairs(context.Background(), pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range pairs {
+		first, second := tok.Encode(p[0], true), tok.Encode(p[1], true)[1:]
+		if over := len(first) + len(second) - 16; over > 0 { // of the longer text, before its end
+			second = append(second[:len(second)-1-over], second[len(second)-1])
+		}
+		ids, kinds := tensor.New(tensor.I64, 1, len(first)+len(second)), tensor.New(tensor.I64, 1, len(first)+len(second))
+		mask := tensor.New(tensor.I64, 1, len(first)+len(second))
+		for j, id := range slices.Concat(first, second) {
+			ids.I64()[j], mask.I64()[j] = int64(id), 1
+			if j >= len(first) {
+				kinds.I64()[j] = 1
+			}
+		}
+		out, err := s.Run(context.Background(), map[string]*tensor.Tensor{"input_ids": ids, "attention_mask": mask, "token_type_ids": kinds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(m.Graph.Outputs, func(v model.Value) bool { return v.Name == runtime.OutputEmbedding })
+		for j, v := range out[at].F32() {
+			if math.Abs(float64(v-got[i].Values[j])) > 1e-6 {
+				t.Fatalf("pair %d: value %d is %v, want %v", i, j, got[i].Values[j], v)
+			}
+		}
+		if got[i].Tokens != ids.Len() || got[i].Cut != (i == 2) {
+			t.Errorf("pair %d: %d tokens, cut %v", i, got[i].Tokens, got[i].Cut)
+		}
+	}
+}

@@ -7,7 +7,10 @@ import (
 )
 
 // frame holds the special tokens around a text.
-type frame struct{ before, after []int32 }
+type frame struct {
+	before, after []int32
+	pair          []slot // how two texts are joined; nil: one after the other
+}
 
 // postProcessor reads which special tokens surround a single text.
 func (p *parser) postProcessor(raw json.RawMessage) (frame, error) {
@@ -22,6 +25,7 @@ func (p *parser) postProcessor(raw json.RawMessage) (frame, error) {
 			SpecialToken *struct{ ID string }
 			Sequence     *struct{ ID string }
 		}
+		Pair          json.RawMessage
 		SpecialTokens map[string]struct{ IDs []int32 } `json:"special_tokens"`
 		Sep, Cls      json.RawMessage
 	}](raw, where)
@@ -38,8 +42,18 @@ func (p *parser) postProcessor(raw json.RawMessage) (frame, error) {
 		for _, g := range inner {
 			f.before = append(g.before, f.before...)
 			f.after = append(f.after, g.after...)
+			if g.pair != nil {
+				f.pair = g.pair
+			}
 		}
 	case "TemplateProcessing":
+		parts, err := pairParts(o.Pair, where)
+		if err != nil {
+			return f, err
+		}
+		if f.pair, err = pairTemplate(parts, o.SpecialTokens, where); err != nil {
+			return f, err
+		}
 		seen := false
 		for _, part := range o.Single {
 			if part.Sequence != nil {
@@ -74,6 +88,7 @@ func (p *parser) postProcessor(raw json.RawMessage) (frame, error) {
 			}
 			*end.ids = []int32{id}
 		}
+		f.pair = framedPair(f, o.Type == "RobertaProcessing")
 	case "ByteLevel": // moves offsets only
 	default:
 		p.unsupported(where, o.Type)

@@ -273,7 +273,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if err := t.addTokens(raw("added_tokens")); err != nil {
 		return nil, err
 	}
-	for _, id := range append(append([]int32(nil), t.frame.before...), t.frame.after...) {
+	for _, id := range t.frame.specialIDs() {
 		if t.Token(id) == "" {
 			return nil, fault.Formatf("tokenizer post_processor", "id %d is not a token", id)
 		}

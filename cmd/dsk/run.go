@@ -22,6 +22,8 @@ type runOptions struct {
 	text          textOptions
 	chat          chatOptions
 	batch         batchOptions
+	audio         audioOptions
+	pair          string
 	inputs        []string
 	outputDir     string
 	annotate      string
@@ -33,9 +35,9 @@ type runOptions struct {
 func (a *app) runCommand() *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run MODEL.dsk [PROMPT | IMAGE...]",
-		Short: "Run a model: text to text, image to labels or boxes, tensors to tensors",
-		Long: `Run a model: text to text, image to labels or boxes, tensors to tensors.
+		Use:   "run MODEL.dsk [PROMPT | IMAGE... | RECORDING...]",
+		Short: "Run a model: text or speech to text, image to labels or boxes, tensors to tensors",
+		Long: `Run a model: text or speech to text, image to labels or boxes, tensors to tensors.
 
   dsk run lm.dsk "Once upon a time" --max-tokens 64
   echo "Once upon a time" | dsk run lm.dsk
@@ -46,6 +48,8 @@ func (a *app) runCommand() *cobra.Command {
   dsk run lm.dsk --jsonl prompts.jsonl > texts.jsonl
   dsk run flan-t5.dsk "Translate to German: a red bicycle"
   dsk run sentiment.dsk "What a good day" "What a bad day"
+  dsk run reranker.dsk --pair "how tall is the tower?" "It is 320 m high." "It rains."
+  dsk run whisper.dsk speech.wav --language de
   dsk run cnn.dsk photo.jpg other.png
   dsk run detector.dsk photo.jpg --annotate boxes.png
   dsk run graph.dsk --input x=x.npy --output-dir out
@@ -72,15 +76,20 @@ EXIT STATUS
   needs what is not supported; 6 if one is broken, or the prompt is not UTF-8, or the file of
   --prompt-cache is damaged.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runRun(cmd.Context(), args[0], args[1:], &o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.text.maxGiven = cmd.Flags().Changed("max-tokens")
+			return a.runRun(cmd.Context(), args[0], args[1:], &o)
+		},
 	}
 	f := cmd.Flags()
 	o.text.add(f)
 	o.chat.add(f)
 	o.batch.add(f)
+	o.audio.add(f)
 	f.StringArrayVar(&o.inputs, "input", nil, "NAME=FILE.npy, or FILE.npz; may be repeated")
 	f.StringVar(&o.outputDir, "output-dir", "", "write every output there as NAME.npy")
 	f.BoolVar(&o.force, "force", false, "replace existing output files")
+	f.StringVar(&o.pair, "pair", "", "classify each text together with this one, which comes first: a question before passages")
 	f.IntVar(&o.top, "top", 5, "classes to print")
 	f.StringVar(&o.annotate, "annotate", "", "write the image with its boxes or labels as OUT.png; with several images, OUT-%d.png")
 	f.Float64Var(&o.annotateScore, "annotate-score", 0.3, "draw no boxes that score less")
@@ -97,6 +106,8 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 	switch {
 	case m.Meta.Task != model.TaskLM && (o.text.draft != "" || o.text.cache.path != ""):
 		return &fault.Usage{What: "--draft and --prompt-cache are for language models"}
+	case o.pair != "" && m.Meta.Task != model.TaskTextClassify:
+		return &fault.Usage{What: "--pair is for models that classify texts"}
 	case o.batch.jsonl && m.Meta.Task != model.TaskLM:
 		return &fault.Usage{What: "--jsonl is for language models"}
 	case o.annotate != "" && (len(o.inputs) > 0 || m.Meta.Task == model.TaskLM):
@@ -106,7 +117,7 @@ func (a *app) runRun(ctx context.Context, path string, args []string, o *runOpti
 	case len(o.inputs) > 0:
 		return fault.InFile(a.runTensors(ctx, m, o), path)
 	case m.Meta.Task == model.TaskTextClassify:
-		return fault.InFile(a.runTextClasses(ctx, m, args, o.top), path)
+		return fault.InFile(a.runTextClasses(ctx, m, args, o.pair, o.top), path)
 	case m.Meta.Task == model.TaskEmbed:
 		return &fault.Usage{What: fmt.Sprintf("%s makes vectors of texts: use dsk embed, or --input NAME=FILE.npy", path)}
 	case m.Meta.Task == model.TaskLM && o.batch.jsonl:

@@ -10,19 +10,21 @@ import (
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
+	"github.com/dsk-toolkit/dsk/runtime/audio"
 	"github.com/dsk-toolkit/dsk/runtime/vision"
 )
 
 // textClasses is one text's entry in the output of run.
 type textClasses struct {
 	Text    string         `json:"text"`
-	Cut     bool           `json:"cut,omitempty"` // the text was longer than the model takes
+	First   string         `json:"first,omitempty"` // of a pair, whose second is the text
+	Cut     bool           `json:"cut,omitempty"`   // the text was longer than the model takes
 	Classes []vision.Class `json:"classes,omitempty"`
 	Score   *float32       `json:"score,omitempty"` // of a model without classes
 }
 
-// runTextClasses prints the likeliest classes of texts: the arguments, or the lines of standard input.
-func (a *app) runTextClasses(ctx context.Context, m *model.Model, texts []string, top int) error {
+// runTextClasses prints the likeliest classes of texts: the arguments, or the lines of standard input; each behind the text of --pair, if there is one.
+func (a *app) runTextClasses(ctx context.Context, m *model.Model, texts []string, first string, top int) error {
 	tok, err := modelTokenizer(m)
 	if err != nil {
 		return err
@@ -42,16 +44,21 @@ func (a *app) runTextClasses(ctx context.Context, m *model.Model, texts []string
 		if len(part) == 0 {
 			break
 		}
-		list := make([]string, len(part))
+		list, pairs := make([]string, len(part)), make([][2]string, len(part))
 		for i, t := range part {
-			list[i] = *t.Text
+			list[i], pairs[i] = *t.Text, [2]string{first, *t.Text}
 		}
-		scores, err := e.Encode(ctx, list)
+		var scores []runtime.EncodedText
+		if first == "" {
+			scores, err = e.Encode(ctx, list)
+		} else {
+			scores, err = e.EncodePairs(ctx, pairs)
+		}
 		if err != nil {
 			return err
 		}
 		for i, s := range scores {
-			r := textClasses{Text: list[i], Cut: s.Cut}
+			r := textClasses{Text: list[i], First: first, Cut: s.Cut}
 			if len(s.Values) == 1 {
 				r.Score = &s.Values[0]
 			} else {
@@ -100,6 +107,8 @@ func (a *app) runSeq2Seq(ctx context.Context, m *model.Model, args []string, o *
 	}
 	text := ""
 	switch {
+	case len(in) == 0 && audio.Takes(m):
+		return a.runRecordings(ctx, m, args, o)
 	case in["decoder_input_ids"] != nil:
 		return a.runTensors(ctx, m, o)
 	case len(in) == 0:

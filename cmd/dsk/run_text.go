@@ -28,6 +28,7 @@ type textOptions struct {
 	promptFile, schema, grammar     string
 	overflow, kv, draft             string
 	noSpecial                       bool
+	maxGiven                        bool // --max-tokens, of which recordings have another default
 	cache                           promptCache
 }
 

@@ -178,6 +178,11 @@ func (r *Report) build(ctx context.Context, dir string, arch architecture, c *co
 			return nil, err
 		}
 	}
+	if takesSounds(m.Graph) {
+		if err := r.addSpeech(dir, m); err != nil {
+			return nil, err
+		}
+	}
 	if vocabSize(m) > 0 {
 		if err := r.addTokenizer(dir, m); err != nil {
 			return nil, err
