@@ -27,7 +27,7 @@ type quantizeOptions struct {
 	targetSize                     string
 	targetRatio, targetBPW         float64
 	maxKL, minAgreement            float64
-	calib, eval, report            string
+	calib, eval, evalSplit, report string
 	maxLatency                     string
 	plan, force, resume            bool
 	data                           dataFlags
@@ -71,6 +71,7 @@ EXIT STATUS
 	f.Float64Var(&o.minAgreement, "min-agreement", 0, "gate: least top-1 agreement on --eval, 0..1")
 	f.StringVar(&o.calib, "calib", "", "calibration data: text, .jsonl, images, .npy, .npz")
 	f.StringVar(&o.eval, "eval", "", "evaluation data; must not be the calibration data")
+	f.StringVar(&o.evalSplit, "eval-split", "", "part of the --eval data: train, test or valid")
 	f.BoolVar(&o.plan, "plan", false, "print size against predicted loss, write nothing")
 	f.StringVar(&o.report, "report", "", "write the report as HTML")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
@@ -253,7 +254,7 @@ func (o *quantizeOptions) settings(a *app) (quant.Options, error) {
 		}
 	}
 	if o.eval != "" {
-		if q.Eval, err = o.data.open(o.eval); err != nil {
+		if q.Eval, err = o.data.openEval(o.eval, o.evalSplit, o.calib); err != nil {
 			return q, err
 		}
 	}
