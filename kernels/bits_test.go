@@ -11,7 +11,7 @@ var exactBits = map[string]uint32{
 	"Dot, SumRow":     0x02e22163,
 	"Gemm":            0xbc641d32,
 	"float panels":    0xeca09bd8,
-	"quantized":       0x81941e9c,
+	"quantized":       0x80580196,
 	"SoftmaxRow":      0xbae013a6,
 	"RMSNormRow":      0x20716a3e,
 	"activations":     0x500dfd8a,
