@@ -59,6 +59,35 @@ func ReceptiveFields(n *model.Node, x *tensor.Tensor, weights []int, limit int) 
 	return out
 }
 
+// Places returns the channels of the output y of a convolution, or of what it adds there, at the places that ReceptiveFields gives the rows of.
+func Places(n *model.Node, y *tensor.Tensor, limit int) []float32 {
+	_, last, err := model.ChannelsLast(n)
+	if err != nil {
+		return nil
+	}
+	channels := y.Shape[1]
+	if last {
+		channels = y.Shape[len(y.Shape)-1]
+	}
+	area := y.Len() / max(1, y.Shape[0]*channels)
+	toChannel, toPlace := area, 1 // elements from a channel, and from a place, to the next
+	if last {
+		toChannel, toPlace = 1, channels
+	}
+	rows := min(area, limit)
+	out := make([]float32, 0, y.Shape[0]*rows*channels)
+	for image := range y.Shape[0] {
+		values := y.F32()[image*area*channels:][:area*channels]
+		for r := range rows {
+			at := r * area / rows * toPlace
+			for c := range channels {
+				out = append(out, values[at+c*toChannel])
+			}
+		}
+	}
+	return out
+}
+
 // pixel returns the number of the input pixel that a tap of the window at an output place reads, or -1
 // for padding.
 func pixel(w *model.Window, place, tap int, out []model.Dim, in []int) int {

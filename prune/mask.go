@@ -27,7 +27,7 @@ func mask(m *model.Model, e energies, o *Options) (*model.Model, error) {
 		for i := range norms {
 			norms[i] = 1
 			// A row of a convolution's weights has its channels last.
-			if squares := e[n.Outputs[0]]; len(squares) > 0 && o.Method != Magnitude {
+			if squares := e[n.Outputs[0]]; len(squares) > 0 {
 				norms[i] = math.Sqrt(squares[i%len(squares)])
 			}
 		}

@@ -143,9 +143,11 @@ func (o *Options) apply(ctx context.Context, m *model.Model, r *Report) (*model.
 		return nil, err
 	}
 	if o.masks() {
-		e, err := measure(ctx, m, o)
-		if err != nil {
-			return nil, err
+		var e energies
+		if o.Method != Magnitude {
+			if e, err = measure(ctx, m, o); err != nil {
+				return nil, err
+			}
 		}
 		out, err := mask(m, e, o)
 		if err != nil {

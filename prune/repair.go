@@ -49,7 +49,7 @@ func capture(ctx context.Context, m *model.Model, o *Options, of string, most in
 		if limit := min(perSample, most-len(have.x)/k); n.Op == "Conv" {
 			have.x = append(have.x, eval.ReceptiveFields(n, in[0], in[1].Shape, limit)...)
 			if len(in) > 3 && in[3] != nil {
-				have.z = append(have.z, places(n, in[3], limit)...)
+				have.z = append(have.z, eval.Places(n, in[3], limit)...)
 			}
 		} else {
 			have.x = append(have.x, spread(in[0].F32(), k, limit)...)
@@ -81,28 +81,6 @@ func spread(x []float32, k, limit int) []float32 {
 	out := make([]float32, 0, count*k)
 	for i := range count {
 		out = append(out, x[i*n/count*k:][:k]...)
-	}
-	return out
-}
-
-// places returns the channels of an image at up to limit places of each example, those of eval.ReceptiveFields.
-func places(n *model.Node, z *tensor.Tensor, limit int) []float32 {
-	rank := len(z.Shape)
-	channels, toChannel, toPlace := z.Shape[1], z.Len()/max(1, z.Shape[0]*z.Shape[1]), 1
-	if _, last, err := model.ChannelsLast(n); err == nil && last {
-		channels = z.Shape[rank-1]
-		toChannel, toPlace = 1, channels
-	}
-	area := z.Len() / max(1, z.Shape[0]*channels)
-	count := min(area, limit)
-	var out []float32
-	for example := range z.Shape[0] {
-		data := z.F32()[example*channels*area:]
-		for r := range count {
-			for c := range channels {
-				out = append(out, data[c*toChannel+r*area/count*toPlace])
-			}
-		}
 	}
 	return out
 }

@@ -32,31 +32,5 @@ func (s *stage) sums(n *model.Node, r *tensor.Tensor) []float32 {
 	if s.shape == nil {
 		return r.F32()
 	}
-	_, last, err := model.ChannelsLast(n)
-	if err != nil {
-		return nil
-	}
-	rank := len(r.Shape)
-	channels := r.Shape[1]
-	toChannel, toPlace := 1, 1
-	if last {
-		channels, toPlace = r.Shape[rank-1], r.Shape[rank-1]
-	}
-	places := r.Len() / max(1, r.Shape[0]*channels)
-	if !last {
-		toChannel = places
-	}
-	rows := min(places, convRows)
-	out := make([]float32, 0, r.Shape[0]*rows*channels)
-	data := r.F32()
-	for image := range r.Shape[0] {
-		values := data[image*places*channels:][:places*channels]
-		for row := range rows {
-			at := row * places / rows * toPlace
-			for c := range channels {
-				out = append(out, values[at+c*toChannel])
-			}
-		}
-	}
-	return out
+	return eval.Places(n, r, convRows)
 }
