@@ -78,16 +78,14 @@ func (impl *Implementation) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha floa
 		return
 	}
 	p := impl.products.Get().(*product)
-	p.m, p.n, p.k, p.transB, p.beta = m, n, k, transB, beta
-	p.a, p.lda, p.b, p.ldb, p.c, p.ldc = a, lda, b, ldb, c, ldc
-	if transA || alpha != 1 {
-		p.copyA(transA, alpha)
-	}
+	p.Product = kernels.Product{M: m, N: n, K: k, A: a, LDA: lda, TransA: transA, B: b, LDB: ldb, TransB: transB,
+		C: c, LDC: ldc, Add: beta != 0, Alpha: alpha}
+	p.beta = beta
 	threads := 1
 	if impl.pool != nil && m*n*k >= pooledProduct {
 		threads = impl.pool.Threads()
 	}
-	p.scratchBytes = (kernels.GemmPackBytes(m, n, k) + kernels.LineBytes - 1) / kernels.LineBytes * kernels.LineBytes
+	p.scratchBytes = (p.ScratchBytes() + kernels.LineBytes - 1) / kernels.LineBytes * kernels.LineBytes
 	if need := threads * p.scratchBytes; cap(p.scratch) < need {
 		p.scratch = make([]byte, need)
 	}
@@ -96,70 +94,47 @@ func (impl *Implementation) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha floa
 	} else {
 		impl.pool.Run(p)
 	}
-	p.a, p.b, p.c = nil, nil, nil
+	p.Product = kernels.Product{}
 	impl.products.Put(p)
 }
 
 // product is a running Sgemm.
 type product struct {
-	m, n, k       int
-	transB        bool
-	beta          float32
-	a, b, c       []float32
-	lda, ldb, ldc int
-
-	copied       []float32 // alpha op(A)
+	kernels.Product
+	beta         float32
 	scratch      []byte
 	scratchBytes int // of a part
 }
 
-// copyA replaces A by alpha op(A).
-func (p *product) copyA(trans bool, alpha float32) {
-	if cap(p.copied) < p.m*p.k {
-		p.copied = make([]float32, p.m*p.k)
-	}
-	p.copied = p.copied[:p.m*p.k]
-	if trans {
-		kernels.Transpose(p.copied, p.k, p.a, p.lda, p.k, p.m)
-		if alpha != 1 {
-			kernels.Scale(p.copied, p.copied, alpha)
-		}
-	} else {
-		for i := range p.m {
-			kernels.Scale(p.copied[i*p.k:(i+1)*p.k], p.a[i*p.lda:], alpha)
-		}
-	}
-	p.a, p.lda = p.copied, p.k
-}
-
 // Do computes a share of the rows, or of the columns if there are more tiles of those.
 func (p *product) Do(part, parts int) {
-	scratch := p.scratch[:cap(p.scratch)][part*p.scratchBytes:][:p.scratchBytes]
-	row, rowEnd, col, colEnd := 0, p.m, 0, p.n
-	if p.m/rowUnit >= p.n/colUnit {
-		row, rowEnd = kernels.Span(p.m, rowUnit, part, parts)
+	row, rowEnd, col, colEnd := 0, p.M, 0, p.N
+	if p.M/rowUnit >= p.N/colUnit {
+		row, rowEnd = kernels.Span(p.M, rowUnit, part, parts)
 	} else {
-		col, colEnd = kernels.Span(p.n, colUnit, part, parts)
+		col, colEnd = kernels.Span(p.N, colUnit, part, parts)
 	}
 	if row >= rowEnd || col >= colEnd {
 		return
 	}
-	c, b := p.c[row*p.ldc+col:], p.b[col:]
-	if p.transB {
-		b = p.b[col*p.ldb:]
+	share := p.Product
+	share.M, share.N = rowEnd-row, colEnd-col
+	share.C = p.C[row*p.LDC+col:]
+	atA, atB := row*p.LDA, col
+	if p.TransA {
+		atA = row
 	}
-	gemm := kernels.GemmAdd
-	switch p.beta {
-	case 0:
-		gemm = kernels.Gemm
-	case 1:
-	default:
-		for i := range rowEnd - row {
-			line := c[i*p.ldc:][:colEnd-col]
+	if p.TransB {
+		atB = col * p.LDB
+	}
+	share.A, share.B = p.A[atA:], p.B[atB:]
+	if p.beta != 0 && p.beta != 1 {
+		for i := range share.M {
+			line := share.C[i*p.LDC:][:share.N]
 			kernels.Scale(line, line, p.beta)
 		}
 	}
-	gemm(c, p.ldc, p.a[row*p.lda:], p.lda, b, p.ldb, p.transB, rowEnd-row, colEnd-col, p.k, scratch)
+	share.Run(p.scratch[:cap(p.scratch)][part*p.scratchBytes:][:p.scratchBytes])
 }
 
 // Sgemv computes y = alpha op(A) x + beta y, where A is m x n. y is not read if beta is 0.

@@ -226,3 +226,29 @@ func BenchmarkGemm(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkShapes is the products of a training step of a small decoder on one thread: forward, and back to what is multiplied and
+// to the weights.
+func BenchmarkShapes(b *testing.B) {
+	r := rand.New(rand.NewPCG(10, 9))
+	impl := New(nil)
+	const tokens = 1024
+	for _, s := range []struct{ n, k int }{{4096, 128}, {384, 128}, {128, 384}, {128, 128}, {64, 128}} {
+		w, x, y := random(r, s.n*s.k), random(r, tokens*s.k), random(r, tokens*s.n)
+		for _, f := range []struct {
+			name string
+			run  func()
+		}{
+			{"forward", func() { impl.Sgemm(blas.NoTrans, blas.Trans, tokens, s.n, s.k, 1, x, s.k, w, s.k, 0, y, s.n) }},
+			{"input", func() { impl.Sgemm(blas.NoTrans, blas.NoTrans, tokens, s.k, s.n, 1, y, s.n, w, s.k, 0, x, s.k) }},
+			{"weights", func() { impl.Sgemm(blas.Trans, blas.NoTrans, s.n, s.k, tokens, 1, y, s.n, x, s.k, 1, w, s.k) }},
+		} {
+			b.Run(fmt.Sprintf("%dx%d/%s", s.n, s.k, f.name), func(b *testing.B) {
+				for b.Loop() {
+					f.run()
+				}
+				b.ReportMetric(float64(tokens*s.n*s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+			})
+		}
+	}
+}
