@@ -84,12 +84,16 @@ func (r *rewriter) unique(base string) string {
 	for root.parent != nil {
 		root = root.parent
 	}
-	taken := func(name string) bool {
-		if root.top.Init[name] != nil {
-			return true
-		}
-		return root.g.defines(name)
-	}
+	return numbered(base, func(name string) bool { return root.top.Init[name] != nil || root.g.defines(name) })
+}
+
+// Fresh returns base, or base with a number, so that no constant and no value of the graph or its subgraphs has the name.
+func (g *Graph) Fresh(base string) string {
+	return numbered(base, func(name string) bool { return g.Init[name] != nil || g.defines(name) })
+}
+
+// numbered returns base, or base with the first number that is not taken.
+func numbered(base string, taken func(name string) bool) string {
 	name := base
 	for i := 1; taken(name); i++ {
 		name = fmt.Sprintf("%s.%d", base, i)

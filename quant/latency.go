@@ -296,7 +296,11 @@ func (q *quantizer) spendMixed(p *predictor, limit float64, room int64, share fl
 		measured[i] = c.options
 		costs := make([]option, len(c.options))
 		for j, o := range c.options {
-			cost := share*p.seconds(c, o.bits)/max(limit-p.fixed, 1e-12) + (1-share)*float64(o.bytes)/float64(room)
+			// A width without a rate, or one that no limit allows, costs as much as there is, even if time does not count.
+			cost := math.Inf(1)
+			if seconds := p.seconds(c, o.bits); !math.IsInf(seconds, 0) {
+				cost = share*seconds/max(limit-p.fixed, 1e-12) + (1-share)*float64(o.bytes)/float64(room)
+			}
 			costs[j] = o
 			costs[j].bytes = int64(min(cost, 1<<20) * costUnit)
 		}

@@ -118,3 +118,31 @@ func TestMaxLatencyAgainstAll(t *testing.T) {
 		t.Errorf("the loss found is %g, the least of all mixes %g", least, best)
 	}
 }
+
+// TestMixedWithoutRate: a width that the device has no rate for is not chosen, even where only bytes count.
+func TestMixedWithoutRate(t *testing.T) {
+	q := digitsQuantizer(t)
+	if err := q.measureSensitivity(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	q.o.Device = evenDevice(map[int]float64{4: 1e9, 8: 1e9, 16: 2e8, 32: 2e8})
+	p, err := q.newPredictor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range q.candidates {
+		c.choice = c.options[2]
+	}
+	limit, room := 2*p.total(q, func(c *candidate) int { return c.choice.bits }), q.weightBytes()*11/10
+	for mix := range mixes + 1 {
+		ok, err := q.spendMixed(p, limit, room, float64(mix)/mixes)
+		if err != nil || !ok {
+			t.Errorf("mix %d: %v, %v", mix, ok, err)
+		}
+		for _, c := range q.candidates {
+			if c.choice.bits < 4 {
+				t.Errorf("mix %d: %s has %d bits", mix, c.name, c.choice.bits)
+			}
+		}
+	}
+}

@@ -227,6 +227,7 @@ type quantizer struct {
 	spilled    int               // blocks in the folder of work
 	made       map[string]int    // encodings so far, by candidate and width
 	integer    map[string]string // weights of convolutions that static activations concern: how they compute
+	grids      map[string]string // by such a weight: the name of what takes its place
 	margin     int64             // bytes of the budget that are not spent
 }
 

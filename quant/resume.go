@@ -15,6 +15,7 @@ import (
 
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/eval"
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 )
 
@@ -22,7 +23,8 @@ import (
 // is resumed by taking them all again, but for what is kept of the long ones: the sums of activations (calibrate, quantizeStage), the blocks
 // (encoded) and the losses (compare). What is not kept is computed from these as before, and the bytes are the same.
 
-// identify hashes all that determines the outcome.
+// identify hashes all that determines the outcome. The kernels are among that: float sums differ in their last bits between instruction
+// sets, and what was kept would not fit what another set computes.
 func (q *quantizer) identify(ctx context.Context) ([]byte, error) {
 	h := sha256.New()
 	out := json.NewEncoder(h)
@@ -47,7 +49,7 @@ func (q *quantizer) identify(ctx context.Context) ([]byte, error) {
 	o := q.o
 	e := &o.EvalOptions
 	if err := out.Encode([]any{o.Strategy, o.Bits, o.TargetBytes, o.TargetRatio, o.TargetBPW, o.MaxKL, o.MinAgreement, o.ActBits, o.NoFeedback, o.TargetDevice, o.Device,
-		o.MaxLatency, o.Version, e.Task, e.Context, e.ScoreFrom, e.Limit, o.Eval != nil}); err != nil {
+		o.MaxLatency, o.Version, e.Task, e.Context, e.ScoreFrom, e.Limit, e.Cache, o.Eval != nil, kernels.Selected()}); err != nil {
 		return nil, err
 	}
 	if o.Calib != nil {
@@ -125,7 +127,7 @@ func (q *quantizer) compare(ctx context.Context, m *model.Model) (eval.Divergenc
 		if r := w.losses[at]; int(r.Number) == at && r.Key == key.Sum64() {
 			return eval.Divergence{MeanKL: r.KL, Top1Agreement: r.Agreement, RelError: r.RelError, Positions: int(r.Positions)}, nil
 		}
-		return eval.Divergence{}, fmt.Errorf("%s does not belong to this run: remove it", w.dir)
+		return eval.Divergence{}, w.foreign()
 	}
 	d, err := q.probe.Compare(ctx, m)
 	if err != nil {
@@ -208,7 +210,7 @@ func (q *quantizer) restoreMoments(ms *moments) (int, error) {
 		takeNumbers(s, m.sum)
 	}
 	if s.bad || len(s.b) > 0 {
-		return 0, fmt.Errorf("%s does not belong to this run: remove it", q.o.Work.dir)
+		return 0, q.o.Work.foreign()
 	}
 	return int(seen[0]), nil
 }
@@ -258,19 +260,28 @@ func (q *quantizer) momentsSaver(ms *moments) func(seen, all int) error {
 // piece names the sums of a stage, which depend on what the choice before them had to spend.
 func (q *quantizer) piece(s *stage) string { return pieceName("stage", []any{s.reader, q.margin}) }
 
-// saved reports whether an earlier run has kept the stage's sums.
-func (q *quantizer) saved(stages ...*stage) bool {
-	for _, s := range stages {
-		if q.o.Work.get(q.piece(s)) == nil {
-			return false
-		}
+// saved returns the sums of a stage that an earlier run has kept, nil if there are none of that size.
+func (q *quantizer) saved(s *stage) []byte {
+	if b := q.o.Work.get(q.piece(s)); len(b) == s.sumBytes() {
+		return b
 	}
-	return true
+	return nil
 }
 
-// restoreStage reads the sums of a stage; false if there are none.
+// sumBytes is what saveStage writes.
+func (s *stage) sumBytes() int {
+	n := 8 + 2*8*s.k + 2*4*s.k*s.k
+	for _, p := range s.products {
+		if p.sum != "" {
+			n += 4*p.n*s.k + 8*p.n
+		}
+	}
+	return n
+}
+
+// restoreStage reads the sums of a stage; false, and no sum is changed, if there are none.
 func (q *quantizer) restoreStage(s *stage) bool {
-	b := q.o.Work.get(q.piece(s))
+	b := q.saved(s)
 	if b == nil {
 		return false
 	}
@@ -284,9 +295,10 @@ func (q *quantizer) restoreStage(s *stage) bool {
 	for _, p := range s.products {
 		takeNumbers(r, p.rx)
 		takeNumbers(r, p.lost)
+		p.ref = nil
 	}
 	s.seen, s.ref = int(seen[0]), nil
-	return !r.bad && len(r.b) == 0
+	return true
 }
 
 // saveStage keeps the sums of a stage.

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/dsk-toolkit/dsk/convert"
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/eval"
+	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 )
 
@@ -144,7 +147,92 @@ func TestWorkDamage(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "mine.txt"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := NewWork(dir, "a", true).begin(nil); err == nil {
-		t.Error("a folder with other files is taken over")
+	var usage *fault.Usage
+	if err := NewWork(dir, "a", true).begin(nil); !errors.As(err, &usage) {
+		t.Errorf("a folder with other files: %v", err)
+	}
+}
+
+// TestIdentity: what another set of instructions computes in other last bits is another run.
+func TestIdentity(t *testing.T) {
+	defer kernels.Reset()
+	q := &quantizer{m: digits(t), o: Options{Strategy: Adaptive, TargetRatio: 6}}
+	seen := map[string]string{}
+	for _, level := range kernels.List() {
+		if err := kernels.Select(level); err != nil {
+			t.Fatal(err)
+		}
+		id, err := q.identify(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, ok := seen[string(id)]; ok {
+			t.Errorf("%s and %s have one identity", level, other)
+		}
+		seen[string(id)] = level
+	}
+}
+
+// TestForeignWork: a journal and sums that are not those of the run are a *fault.Usage.
+func TestForeignWork(t *testing.T) {
+	ctx := context.Background()
+	w := NewWork(filepath.Join(t.TempDir(), "work"), "test", true)
+	if err := w.begin(nil); err != nil {
+		t.Fatal(err)
+	}
+	q := &quantizer{m: gatedModel(), o: Options{Threads: 1, Work: w}}
+	q.findCandidates()
+	var usage *fault.Usage
+	w.losses = []lossRecord{{Number: 7}}
+	if _, err := q.compare(ctx, q.m); !errors.As(err, &usage) {
+		t.Errorf("losses: %v", err)
+	}
+	if err := w.put(momentsPiece, []byte("short")); err != nil {
+		t.Fatal(err)
+	}
+	var budget feedbackBudget
+	ms := q.newMoments(&budget)
+	defer ms.pool.Close()
+	if _, err := q.restoreMoments(ms); !errors.As(err, &usage) {
+		t.Errorf("moments: %v", err)
+	}
+	if err := w.Close(true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStageOfOtherSize: sums of a stage that do not fit leave its own as they are.
+func TestStageOfOtherSize(t *testing.T) {
+	w := NewWork(filepath.Join(t.TempDir(), "work"), "test", true)
+	if err := w.begin(nil); err != nil {
+		t.Fatal(err)
+	}
+	q := &quantizer{o: Options{Work: w}}
+	const k, n = 4, 3
+	fresh := func() *stage {
+		return &stage{k: k, reader: "y", xx: make([]float32, k*k), dx: make([]float32, k*k), total: make([]float64, k), lost: make([]float64, k),
+			products: []*member{{candidate: &candidate{n: n, k: k}, sum: "z", rx: make([]float32, n*k), lost: make([]float64, n)}}}
+	}
+	whole := fresh()
+	whole.seen, whole.total[1], whole.xx[5], whole.products[0].rx[2] = 9, 7, 8, 6
+	if err := q.saveStage(whole); err != nil {
+		t.Fatal(err)
+	}
+	got := fresh()
+	if !q.restoreStage(got) || got.seen != 9 || got.total[1] != 7 || got.xx[5] != 8 || got.products[0].rx[2] != 6 {
+		t.Errorf("restored %+v", got)
+	}
+	piece := w.get(q.piece(whole))
+	for _, other := range [][]byte{piece[:len(piece)-8], append(slices.Clone(piece), 0)} {
+		if err := w.put(q.piece(whole), other); err != nil {
+			t.Fatal(err)
+		}
+		got = fresh()
+		if q.restoreStage(got) || got.seen != 0 || got.total[1] != 0 || got.xx[5] != 0 || q.saved(got) != nil {
+			t.Errorf("of %d bytes: restored %+v", len(other), got)
+		}
+	}
+	if err := w.Close(true); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package quant
 
 import (
 	"context"
+	"slices"
 
 	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/kernels"
@@ -136,7 +137,7 @@ func (q *quantizer) sequential(ctx context.Context) error {
 	rows := 0 // that a stage reads
 	for done := 0; done < len(all); {
 		batch := affordable(all[done:], rows)
-		if !q.saved(batch...) {
+		if slices.ContainsFunc(batch, func(s *stage) bool { return q.saved(s) == nil }) {
 			if err := q.watchReference(ctx, batch); err != nil {
 				return err
 			}
@@ -248,7 +249,12 @@ func (q *quantizer) quantizeStage(ctx context.Context, s *stage, sums *rowSums) 
 	}
 	var err error
 	if !q.restoreStage(s) {
-		err = q.watchStage(ctx, s, sums)
+		if s.ref == nil { // the piece was there before
+			err = q.watchReference(ctx, []*stage{s})
+		}
+		if err == nil {
+			err = q.watchStage(ctx, s, sums)
+		}
 	}
 	for _, p := range s.products {
 		p.pending = false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/model"
@@ -30,6 +31,7 @@ type statics struct {
 	group  map[string]*staticRange
 	convs  []*staticConv
 	report map[string]string // by weight: how the convolution computes
+	grids  map[string]string // by weight: the name of what takes its place
 }
 
 // staticConv is a convolution that could compute with bytes.
@@ -95,7 +97,7 @@ func (q *quantizer) makeStatic(ctx context.Context, out *model.Model) error {
 	if !q.usesStatic() {
 		return nil
 	}
-	s := &statics{g: q.m.Graph, maker: map[string]*model.Node{}, seen: map[string]*observed{}, group: map[string]*staticRange{}, report: map[string]string{}}
+	s := &statics{g: q.m.Graph, maker: map[string]*model.Node{}, seen: map[string]*observed{}, group: map[string]*staticRange{}, report: map[string]string{}, grids: map[string]string{}}
 	if found, err := s.find(); err != nil || !found {
 		return err
 	}
@@ -122,7 +124,7 @@ func (q *quantizer) makeStatic(ctx context.Context, out *model.Model) error {
 	if err != nil {
 		return err
 	}
-	q.integer = s.report
+	q.integer, q.grids = s.report, s.grids
 	limit := staticLoss
 	if math.IsNaN(static.MeanKL) {
 		limit = staticRelative
@@ -323,11 +325,12 @@ func (s *statics) rewrite(g *model.Graph) error {
 	var nodes []*model.Node
 	quantize := func(v string) {
 		r := s.group[v]
-		base := v + ".levels"
-		g.Init[base+".scale"], g.Init[base+".zero"] = tensor.FromSlice([]float32{r.scale}), tensor.FromSlice([]uint8{r.zero})
+		base := g.Fresh(v + ".levels")
+		scale, zero := g.Fresh(base+".scale"), g.Fresh(base+".zero")
+		g.Init[scale], g.Init[zero] = tensor.FromSlice([]float32{r.scale}), tensor.FromSlice([]uint8{r.zero})
 		nodes = append(nodes,
-			&model.Node{Op: "QuantizeLinear", Name: base, Inputs: []string{v, base + ".scale", base + ".zero"}, Outputs: []string{base}, Attrs: model.Attrs{}},
-			&model.Node{Op: "DequantizeLinear", Name: now[v], Inputs: []string{base, base + ".scale", base + ".zero"}, Outputs: []string{now[v]}, Attrs: model.Attrs{}})
+			&model.Node{Op: "QuantizeLinear", Name: base, Inputs: []string{v, scale, zero}, Outputs: []string{base}, Attrs: model.Attrs{}},
+			&model.Node{Op: "DequantizeLinear", Name: now[v], Inputs: []string{base, scale, zero}, Outputs: []string{now[v]}, Attrs: model.Attrs{}})
 	}
 	for _, v := range g.Inputs {
 		if now[v.Name] != "" {
@@ -360,7 +363,8 @@ func (s *statics) rewrite(g *model.Graph) error {
 
 // place gives a convolution its weights on grids, and its bias.
 func (s *statics) place(g *model.Graph, n *model.Node, c *staticConv) {
-	w, bias := n.In(1)+".grid", n.Outputs[0]+".bias8"
+	w, bias := g.Fresh(n.In(1)+".grid"), g.Fresh(n.Outputs[0]+".bias8")
+	s.grids[n.In(1)] = w
 	rows, shift := c.gridded(s.seen[c.node.In(0)])
 	g.Init[w] = tensor.FromSlice(rows, g.Init[n.In(1)].Shape...)
 	g.Init[bias] = tensor.FromSlice(shift, len(shift))
@@ -376,7 +380,7 @@ func (s *statics) mark(v string, now map[string]string) {
 	if now[v] != "" || s.group[v] == nil {
 		return
 	}
-	now[v] = v + ".dequantized"
+	now[v] = s.g.Fresh(v + ".dequantized")
 	if n := s.maker[v]; n != nil {
 		for _, o := range moved(n) {
 			s.mark(o, now)
@@ -404,10 +408,22 @@ func (q *quantizer) noteStatic(r *Report, out *model.Model) {
 		if why == "" {
 			continue
 		}
-		if coded := out.Graph.Init[t.Name+".grid.int8"]; coded != nil {
+		if coded := q.coded(out.Graph, t.Name); coded != nil {
 			t.Bits, t.Bytes, t.Why = 8, int64(coded.Bytes()), why
 			continue
 		}
 		t.Why += "; " + why
 	}
+}
+
+// coded returns what an integer convolution reads in place of a weight, nil if none does.
+func (q *quantizer) coded(g *model.Graph, weight string) *tensor.Tensor {
+	for _, n := range g.Nodes {
+		for _, in := range n.Inputs {
+			if grid := q.grids[weight]; grid != "" && n.Is(model.DomainDsk, "QConv") && strings.HasPrefix(in, grid+".int8") {
+				return g.Init[in]
+			}
+		}
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/tensor"
 )
 
 // TestStatic quantizes the digits network with 8-bit images between its convolutions.
@@ -52,6 +53,56 @@ func TestStatic(t *testing.T) {
 	}
 	if slices.ContainsFunc(float.Graph.Nodes, func(n *model.Node) bool { return n.Op == "QConv" }) {
 		t.Error("--act-bits 32 quantizes images")
+	}
+}
+
+// TestStaticNames: constants of the model that have the names that static levels are given stay what they are.
+func TestStaticNames(t *testing.T) {
+	ctx := context.Background()
+	plain, m := digits(t), digits(t)
+	d := data(t, "models/digits-cnn/images")
+	var taken []string
+	for _, n := range m.Graph.Nodes {
+		for _, v := range append(slices.Clone(n.Inputs), n.Outputs...) {
+			for _, end := range []string{".levels", ".levels.scale", ".levels.zero", ".grid", ".grid.int8", ".bias8", ".dequantized"} {
+				taken = append(taken, v+end)
+			}
+		}
+	}
+	mark := tensor.FromSlice([]float32{7})
+	for _, name := range taken {
+		m.Graph.Init[name] = mark
+	}
+	o := Options{Strategy: Uniform, Bits: 8, Calib: d, Threads: 2, EvalOptions: eval.Options{Limit: 8}}
+	want, _, err := Apply(ctx, plain, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, r, err := Apply(ctx, m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range taken {
+		if t0 := got.Graph.Init[name]; t0 != nil && t0 != mark {
+			t.Errorf("%s is written over", name)
+		}
+	}
+	count := func(g *model.Graph) (n int) {
+		for _, node := range g.Nodes {
+			if node.Op == "QConv" {
+				n++
+			}
+		}
+		return n
+	}
+	said := 0
+	for _, w := range r.Tensors {
+		if strings.Contains(w.Why, "static activations") && w.Bits == 8 {
+			said++
+		}
+	}
+	if n := count(want.Graph); n == 0 || count(got.Graph) != n || said != n {
+		t.Errorf("%d convolutions of bytes, %d with names taken, %d in the report", n, count(got.Graph), said)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
@@ -105,7 +106,7 @@ func (w *Work) begin(identity []byte) error {
 	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
 		// Work of another run is of no use; a folder that is none of ours is left alone.
 		if entries, err := os.ReadDir(w.dir); err == nil && len(entries) > 0 && was == nil {
-			return fmt.Errorf("%s is in the way: it is where work in progress is kept", w.dir)
+			return &fault.Usage{What: fmt.Sprintf("%s is in the way: work in progress is kept there; move it, or choose another output file", w.dir)}
 		}
 		if err := os.RemoveAll(w.dir); err != nil {
 			return err
@@ -116,6 +117,11 @@ func (w *Work) begin(identity []byte) error {
 	}
 	w.ready = true
 	return w.write("identity", []byte(name))
+}
+
+// foreign is the error of pieces that are not those of the run that reads them.
+func (w *Work) foreign() error {
+	return &fault.Usage{What: fmt.Sprintf("%s does not belong to this run: remove it", w.dir)}
 }
 
 // write writes a file beside its name and renames it.
