@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/tensor"
@@ -47,7 +49,10 @@ func (r *run) settings() string {
 	weights := sha256.Sum256(tensor.FromSlice(values, len(values)).Data)
 	h := sha256.New()
 	fmt.Fprintln(h, sum, weights, steps, o.Time, o.Batch, o.Context, o.Alpha, o.Temperature, o.Smoothing, o.TopK, o.Feature, o.FeatureWeight,
-		o.Optimizer, o.Rate, o.Decay, o.Warmup, o.Clip, o.Frozen, o.Augment, o.Views, r.seed, r.control, o.Evals, len(o.Quantized), len(r.use))
+		o.Optimizer, o.Rate, o.Decay, o.Warmup, o.Clip, o.Frozen, o.Augment, o.Views, r.seed, r.control, o.Evals, len(r.use))
+	for _, name := range slices.Sorted(maps.Keys(o.Quantized)) {
+		fmt.Fprintln(h, name, o.Quantized[name].DType)
+	}
 	if o.Labels != nil {
 		fmt.Fprintln(h, o.Labels.Info)
 	}

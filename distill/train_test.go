@@ -261,6 +261,47 @@ func TestQuantized(t *testing.T) {
 	defer reopened.Close()
 }
 
+// TestQuantizedResume: a training for 2-bit weights does not go on as one for 3 bits.
+func TestQuantizedResume(t *testing.T) {
+	d := barsFolder(t, 64, 1, true)
+	student, _ := trained(t, students(t, "conv 16,16", d), distill.Options{Data: d, Steps: 1, Batch: 16})
+	folder := filepath.Join(t.TempDir(), "checkpoints")
+	train := func(bits int, resume bool) error {
+		low, _, err := quant.Apply(context.Background(), student, quant.Options{Strategy: quant.Uniform, Bits: bits, ActBits: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		like := map[string]*tensor.Tensor{}
+		for name, v := range low.Graph.Init {
+			if v.DType.IsQuantized() {
+				like[name] = v
+			}
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		steps := 0
+		_, _, err = distill.Train(ctx, func(uint64) (*model.Model, error) { return student, nil }, distill.Options{Data: d, Quantized: like, Steps: 8, Batch: 16,
+			Checkpoints: folder, Resume: resume, Progress: func(stage string, _, _ int64) {
+				if strings.HasPrefix(stage, "seed") {
+					if steps++; steps == 4 && !resume {
+						cancel()
+					}
+				}
+			}})
+		return err
+	}
+	if err := train(2, false); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	var usage *fault.Usage
+	if err := train(3, true); !errors.As(err, &usage) {
+		t.Errorf("with other widths: %v", err)
+	}
+	if err := train(2, true); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTrainRefuses(t *testing.T) {
 	d, bare := barsFolder(t, 32, 1, true), barsFolder(t, 32, 1, false)
 	teacher := barsTeacher(t, d)

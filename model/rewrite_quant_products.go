@@ -205,6 +205,9 @@ func gridOf(dst []int8, row []float32) (float32, bool) {
 		clear(dst)
 		return 1, true
 	}
+	if math.IsNaN(most) || math.IsInf(most, 0) {
+		return 0, false
+	}
 	for top := 128; top > 0; top-- {
 		inverse := float64(top) / most
 		fits := true
