@@ -101,28 +101,35 @@ func (l *Loss) Gradient(grad, logits []float32, labels []int32, soft *Soft) (flo
 func (l *Loss) row(r int, room []float32) float64 {
 	q := room[:l.Classes]
 	x, g := l.logits[r*l.Classes:(r+1)*l.Classes], l.grad[r*l.Classes:(r+1)*l.Classes]
-	clear(g)
 	label := l.labels[r]
 	if label < 0 {
+		clear(g)
 		return 0
 	}
 	var loss float64
 	if hard := 1 - l.Alpha; hard > 0 {
-		kernels.LogSoftmaxRow(q, x)
-		even := l.Smoothing / float32(l.Classes)
-		loss -= float64(hard) * float64(1-l.Smoothing) * float64(q[label])
-		if even > 0 {
-			loss -= float64(hard) * float64(even) * float64(kernels.SumRow(q))
+		kernels.SoftmaxRow(g, x)
+		all := logSum(x, g)
+		loss += float64(hard) * float64(1-l.Smoothing) * (all - float64(x[label]))
+		if l.Smoothing > 0 {
+			even := l.Smoothing / float32(l.Classes)
+			loss += float64(hard) * float64(even) * (float64(l.Classes)*all - float64(kernels.SumRow(x)))
+			kernels.AddScalar(g, g, -even)
 		}
-		kernels.Exp(g, q)
-		kernels.AddScalar(g, g, -even)
 		g[label] -= 1 - l.Smoothing
 		kernels.Scale(g, g, hard/l.count)
+	} else {
+		clear(g)
 	}
 	if l.Alpha > 0 {
 		loss += l.divergence(r, g, x, q, room[l.Classes:])
 	}
 	return loss
+}
+
+// logSum is log sum exp(x) of a row whose softmax is p: the likeliest class has the probability exp(x - log sum exp(x)).
+func logSum(x, p []float32) float64 {
+	return float64(kernels.MaxRow(x)) - math.Log(float64(kernels.MaxRow(p)))
 }
 
 // smallest is the probability below which a tail counts as this.
@@ -137,17 +144,21 @@ func (l *Loss) divergence(r int, g, x, q, kept []float32) float64 {
 	}
 	k := l.soft.K
 	class, p := l.soft.Class[r*k:(r+1)*k], l.soft.P[r*k:(r+1)*k]
-	kernels.Scale(q, x, 1/t)
-	kernels.LogSoftmaxRow(q, q)
+	if t != 1 {
+		scaled := kept[:l.Classes]
+		kernels.Scale(scaled, x, 1/t)
+		x = scaled
+	}
+	kernels.SoftmaxRow(q, x)
+	all := logSum(x, q)
 	var loss, pSum float64
 	for i, c := range class {
-		pi, lq := float64(p[i]), float64(q[c])
+		pi := float64(p[i])
 		if pi > 0 {
-			loss += pi * (math.Log(pi) - lq)
+			loss += pi * (math.Log(pi) - (float64(x[c]) - all))
 		}
 		pSum += pi
 	}
-	kernels.Exp(q, q)
 	a := l.Alpha * t / l.count
 	var ratio float32
 	if k < l.Classes {

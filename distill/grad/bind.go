@@ -137,6 +137,25 @@ func (b *binding) elements(n int, fn func(lo, hi int)) func() {
 	})
 }
 
+// written returns a function that gives an operand the gradient that f writes to d for elements [lo, hi), a block at a time: where
+// it lies if it is the first share, else through room of its own.
+func (b *binding) written(o *operand, f func(d []float32, lo, hi int)) func() {
+	room := b.scratch(b.parts() * blockElements)
+	return b.split((o.n+blockElements-1)/blockElements, blockElements, func(part, from, to int) {
+		for i := from; i < to; i++ {
+			lo, hi := i*blockElements, min((i+1)*blockElements, o.n)
+			dst := o.root.grad[lo:hi]
+			if !o.add {
+				f(dst, lo, hi)
+				continue
+			}
+			d := room.data[part*blockElements:][:hi-lo]
+			f(d, lo, hi)
+			kernels.Add(dst, dst, d)
+		}
+	})
+}
+
 // chunks is into how many shares a sum over items is cut, whatever the number of threads.
 const chunks = 16
 

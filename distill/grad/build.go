@@ -226,6 +226,9 @@ func (t *Tape) connect() {
 			written[o.v.root] = true
 		}
 	}
+	for _, o := range t.outs {
+		o.alone = o.first && !t.shared(o)
+	}
 	for i := range t.params {
 		written[t.values[t.params[i].Name]] = true
 	}
@@ -268,6 +271,23 @@ func (t *Tape) connect() {
 	}
 }
 
+// shared reports whether the gradient of an output is also written by a node that reads the value, or for another output.
+func (t *Tape) shared(o *output) bool {
+	for _, other := range t.outs {
+		if other != o && other.v.root == o.v.root {
+			return true
+		}
+	}
+	for _, s := range t.steps {
+		for _, in := range s.in {
+			if in != nil && in.root == o.v.root {
+				return true
+			}
+		}
+	}
+	return o.v.root.grad != nil // a parameter's
+}
+
 // lineFloats is how many elements fill a line of the cache: the places in the arena are multiples.
 const lineFloats = kernels.LineBytes / 4
 
@@ -295,7 +315,7 @@ func (t *Tape) place() error {
 		want(&b.data, b.n)
 	}
 	for _, o := range t.outs {
-		if o.v.needs {
+		if o.v.needs && !o.alone {
 			want(&o.seed, o.v.n)
 		}
 	}
@@ -306,6 +326,11 @@ func (t *Tape) place() error {
 	all := tensor.New(tensor.F32, total).F32()
 	for i, at := range wants {
 		*at, all = all[:sizes[i]:sizes[i]], all[(sizes[i]+lineFloats-1)/lineFloats*lineFloats:]
+	}
+	for _, o := range t.outs {
+		if o.v.needs && o.alone {
+			o.seed = o.v.dy()
+		}
 	}
 	for _, v := range t.all {
 		if v.root == v && v.dtype == tensor.F32 && v.data != nil && !v.constant {

@@ -184,31 +184,37 @@ func arithmetic(f func(dst, a, b []float32), da, db local) binder {
 				return nil
 			}
 			o := b.in[i]
-			// unit adds the gradient of a block to dst, which lies as the operand does.
-			unit := func(dst []float32, part, u int) {
+			// unit adds the gradient of a block to dst, which lies as the operand does; first says that nothing is there yet.
+			unit := func(dst []float32, part, u int, first bool) {
 				r, at := u/blocks, u%blocks*blockElements
 				n := min(blockElements, w.inner-at)
-				first := r*w.inner + at
+				from, to := r*w.inner+at, w.at(i, r)
 				g := share.data[part*blockElements:][:n]
-				d(g, y.dy()[first:first+n], row(0, part, r, at, n), row(1, part, r, at, n), y.x()[first:first+n])
-				if to := w.at(i, r); w.unit[i] == 1 {
+				if w.unit[i] == 1 {
 					dst = dst[to+at : to+at+n]
+				}
+				if first {
+					g = dst
+				}
+				d(g, y.dy()[from:from+n], row(0, part, r, at, n), row(1, part, r, at, n), y.x()[from:from+n])
+				switch {
+				case first:
+				case w.unit[i] == 1:
 					kernels.Add(dst, dst, g)
-				} else {
+				default:
 					dst[to] += kernels.SumRow(g)
 				}
 			}
 			if w.full[i] && w.unit[i] == 1 {
-				prepare := b.elements(o.n, func(lo, hi int) { o.sink(lo, hi) })
-				return all(prepare, b.split(units, cost, func(part, lo, hi int) {
+				return b.split(units, cost, func(part, lo, hi int) {
 					for u := lo; u < hi; u++ {
-						unit(o.root.grad, part, u)
+						unit(o.root.grad, part, u, !o.add)
 					}
-				}))
+				})
 			}
 			return b.chunked(o, units, cost, func(part int, sum []float32, lo, hi int) {
 				for u := lo; u < hi; u++ {
-					unit(sum, part, u)
+					unit(sum, part, u, false)
 				}
 			})
 		}

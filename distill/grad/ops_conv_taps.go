@@ -153,16 +153,13 @@ func (t *tapConv) bind(b *binding, s *step) {
 			padded, plain, _ := room(part)
 			for i := lo; i < hi; i++ {
 				from, to := t.span(i)
-				if !x.add {
-					clear(x.root.grad[from*t.x.ns : to*t.x.ns])
-				}
 				for g := range t.conv.group {
 					dy, stride := padded[:t.m*t.stride()], t.stride()
 					t.spread(dy, y.dy(), t.y, g*t.m, t.m, t.reach, from, to)
 					for k, o := range t.offsets {
 						gemm(blas.NoTrans, blas.NoTrans, t.c, t.n, t.m, 1, backward.data[(g*count+k)*weights:], t.m, dy[t.reach-o:], stride, beta(k > 0), plain, t.n)
 					}
-					t.collect(x.root.grad, plain, t.x, g*t.c, t.c, t.top*t.pitch+t.left, from, to, true)
+					t.collect(x.root.grad, plain, t.x, g*t.c, t.c, t.top*t.pitch+t.left, from, to, x.add)
 				}
 			}
 		})

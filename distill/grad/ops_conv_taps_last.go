@@ -94,16 +94,13 @@ func (t lastTaps) bind(b *binding, s *step) {
 			dy := padded[:t.stride()*mt]
 			for i := lo; i < hi; i++ {
 				from, to := t.span(i)
-				if !x.add {
-					clear(x.root.grad[from*t.x.ns : to*t.x.ns])
-				}
 				t.spread(dy, y.dy(), t.y, t.reach, from, to)
 				for g := range t.conv.group {
 					for k, o := range t.offsets {
 						gemm(blas.NoTrans, blas.NoTrans, t.n, t.c, t.m, 1, dy[(t.reach-o)*mt+g*t.m:], mt, weights(w.x(), g, k), count*t.c, beta(k > 0), plain[g*t.c:], ct)
 					}
 				}
-				t.collect(x.root.grad, plain, t.x, begin, from, to, true)
+				t.collect(x.root.grad, plain, t.x, begin, from, to, x.add)
 			}
 		})
 	}

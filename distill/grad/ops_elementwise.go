@@ -52,22 +52,22 @@ func unary(f func(dst, x []float32), derivative func(g, x, y float32) float32) b
 }
 
 func bindUnary(b *binding, s *step, f func(dst, x []float32), derivative func(g, x, y float32) float32) error {
-	return bindRows(b, s, f, func(dx, dy, x, y []float32) {
+	return bindRows(b, s, f, func(d, dy, x, y []float32) {
 		for i, g := range dy {
-			dx[i] += derivative(g, x[i], y[i])
+			d[i] = derivative(g, x[i], y[i])
 		}
 	})
 }
 
-// bindRows is bindUnary with a function that adds the derivatives of many elements.
-func bindRows(b *binding, s *step, f func(dst, x []float32), add func(dx, dy, x, y []float32)) error {
+// bindRows is bindUnary with a function that writes the derivatives of up to blockElements elements.
+func bindRows(b *binding, s *step, f func(dst, x []float32), derive func(d, dy, x, y []float32)) error {
 	if err := b.floats(0); err != nil {
 		return err
 	}
 	in, out := b.in[0], b.out[0]
 	s.forward = run(b.elements(in.n, func(lo, hi int) { f(out.x()[lo:hi], in.x()[lo:hi]) }))
-	s.backward = b.elements(in.n, func(lo, hi int) {
-		add(in.sink(lo, hi), out.dy()[lo:hi], in.x()[lo:hi], out.x()[lo:hi])
+	s.backward = b.written(in, func(d []float32, lo, hi int) {
+		derive(d, out.dy()[lo:hi], in.x()[lo:hi], out.x()[lo:hi])
 	})
 	return nil
 }
@@ -75,12 +75,12 @@ func bindRows(b *binding, s *step, f func(dst, x []float32), add func(dx, dy, x,
 // bindRelu binds max(x, 0). About half of the elements pass in no order that a processor could foresee, so the bits of the
 // gradient are masked with the sign of y, which has no branch.
 func bindRelu(b *binding, s *step) error {
-	return bindRows(b, s, act(kernels.ActRelu), func(dx, dy, _, y []float32) {
-		dx, y = dx[:len(dy)], y[:len(dy)]
+	return bindRows(b, s, act(kernels.ActRelu), func(d, dy, _, y []float32) {
+		d, y = d[:len(dy)], y[:len(dy)]
 		for i, g := range dy {
 			bits := int32(math.Float32bits(y[i]))
 			pass := uint32(-bits>>31) &^ uint32(bits>>31)
-			dx[i] += math.Float32frombits(math.Float32bits(g) & pass)
+			d[i] = math.Float32frombits(math.Float32bits(g) & pass)
 		}
 	})
 }
@@ -126,15 +126,17 @@ func bindSwish(b *binding, s *step) error {
 			}
 		}
 	}
-	return bindRows(b, s, f, func(dx, dy, x, _ []float32) {
-		var room [blockElements]float32
-		p := room[:len(dy)]
-		kernels.Scale(p, x, alpha)
-		kernels.Activate(p, p, kernels.Activation{Kind: kernels.ActSigmoid})
-		dx, x = dx[:len(dy)], x[:len(dy)]
-		for i, g := range dy {
-			dx[i] += g * p[i] * (1 + alpha*x[i]*(1-p[i]))
-		}
+	return bindRows(b, s, f, func(d, dy, x, _ []float32) {
+		var room [2][blockElements]float32
+		t, u := room[0][:len(dy)], room[1][:len(dy)]
+		kernels.Scale(t, x, alpha)
+		kernels.Activate(d, t, kernels.Activation{Kind: kernels.ActSigmoid})
+		kernels.Scale(u, d, -1)
+		kernels.AddScalar(u, u, 1)
+		kernels.Mul(t, t, u)
+		kernels.AddScalar(t, t, 1)
+		kernels.Mul(d, d, t)
+		kernels.Mul(d, d, dy)
 	})
 }
 

@@ -74,7 +74,11 @@ func layerNorm(centered bool) binder {
 						kernels.AddScalar(g, g, -kernels.SumRow(g)/float32(n))
 					}
 					kernels.Axpy(g, h, -share)
-					kernels.Axpy(x.sink(r*n, (r+1)*n), g, inv.data[r])
+					if dx := x.root.grad[r*n : (r+1)*n]; x.add {
+						kernels.Axpy(dx, g, inv.data[r])
+					} else {
+						kernels.Scale(dx, g, inv.data[r])
+					}
 				}
 			})
 		}
@@ -131,11 +135,9 @@ func bindBatchNorm(b *binding, s *step) error {
 			v.forward(i)
 		}
 	}))
-	rows := b.scratch(b.parts() * v.inner)
-	s.backward = b.split(c, cost, func(part, lo, hi int) {
-		row := rows.data[part*v.inner : (part+1)*v.inner]
+	s.backward = b.split(c, cost, func(_, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			v.backward(i, row)
+			v.backward(i)
 		}
 	})
 	return nil
@@ -169,7 +171,9 @@ func (v *batchNorm) forward(c int) {
 	a := v.inv.data[c] * v.scale.x()[c]
 	for i := range v.batch {
 		out := v.y.x()[v.at(i, c):][:v.inner]
-		kernels.AddScalar(out, v.x.x()[v.at(i, c):], -v.center.data[c])
+		if !v.train { // else it is centered already
+			kernels.AddScalar(out, v.x.x()[v.at(i, c):], -v.center.data[c])
+		}
 		kernels.Scale(out, out, a)
 		kernels.AddScalar(out, out, v.bias.x()[c])
 	}
@@ -179,17 +183,17 @@ func (v *batchNorm) forward(c int) {
 //
 //	dbias = sum g,  dscale = sum g h,  dx = scale inv (g - dbias/n - h dscale/n)
 //
-// without the last two terms if the statistics are constants.
-func (v *batchNorm) backward(c int, row []float32) {
+// without the last two terms if the statistics are constants. As h = (x - center) inv, dx is a sum of g, x and a number, each with a
+// factor that is the channel's.
+func (v *batchNorm) backward(c int) {
 	var sum, dot float64
 	for i := range v.batch {
-		kernels.AddScalar(row, v.x.x()[v.at(i, c):], -v.center.data[c])
 		g := v.y.dy()[v.at(i, c):][:v.inner]
 		sum += float64(kernels.SumRow(g))
-		dot += float64(kernels.Dot(g, row))
+		dot += float64(kernels.Dot(g, v.x.x()[v.at(i, c):]))
 	}
-	inv := v.inv.data[c]
-	dot *= float64(inv)
+	inv, center := v.inv.data[c], float64(v.center.data[c])
+	dot = (dot - center*sum) * float64(inv)
 	if v.scale.needs {
 		v.scale.sink(c, c+1)[0] += float32(dot)
 	}
@@ -200,15 +204,20 @@ func (v *batchNorm) backward(c int, row []float32) {
 		return
 	}
 	n := float64(v.batch * v.inner)
-	a := inv * v.scale.x()[c]
+	ofG := inv * v.scale.x()[c]
+	ofX := -float64(ofG*inv) * dot / n
+	number := -ofX*center - float64(ofG)*sum/n
 	for i := range v.batch {
 		at := v.at(i, c)
-		dx := v.x.sink(at, at+v.inner)
-		kernels.Axpy(dx, v.y.dy()[at:], a)
+		dx := v.x.root.grad[at : at+v.inner]
+		if v.x.add {
+			kernels.Axpy(dx, v.y.dy()[at:], ofG)
+		} else {
+			kernels.Scale(dx, v.y.dy()[at:], ofG)
+		}
 		if v.train {
-			kernels.AddScalar(row, v.x.x()[at:], -v.center.data[c])
-			kernels.Axpy(dx, row, -a*inv*float32(dot/n))
-			kernels.AddScalar(dx, dx, -a*float32(sum/n))
+			kernels.Axpy(dx, v.x.x()[at:], float32(ofX))
+			kernels.AddScalar(dx, dx, float32(number))
 		}
 	}
 }

@@ -110,12 +110,14 @@ func bindMaxPool(b *binding, s *step) error {
 	return nil
 }
 
-// largest writes the largest element of each window of a picture to dst, and its place to from.
+// largest writes the largest element of each window of a picture to dst, and its place to from. Which one is the largest no
+// processor could foresee, so elements and places are compared as integers, which has no branch: above, the element's bits in an
+// order that integers share with floats; below, the place, an earlier one being larger.
 func (v *pool) largest(dst []float32, from []int32, src []float32) {
 	for c := range v.y.c {
 		for oy := range v.y.h {
 			for ox := range v.y.w {
-				best, place := float32(math.Inf(-1)), -1
+				best := int64(math.MinInt64)
 				for ky := range v.kh {
 					iy := oy*v.sh + ky*v.dh - v.top
 					if uint(iy) >= uint(v.x.h) {
@@ -127,13 +129,20 @@ func (v *pool) largest(dst []float32, from []int32, src []float32) {
 						if uint(ix) >= uint(v.x.w) {
 							continue
 						}
-						if p := row + ix*v.x.ws; src[p] > best || place < 0 {
-							best, place = src[p], p
-						}
+						p := row + ix*v.x.ws
+						bits := int32(math.Float32bits(src[p]))
+						best = max(best, int64(bits^bits>>31&math.MaxInt32)<<32|int64(math.MaxInt32-p))
 					}
 				}
 				at := c*v.y.cs + oy*v.y.hs + ox*v.y.ws
-				dst[at], from[at] = best, int32(place)
+				from[at] = -1
+				if best != math.MinInt64 {
+					from[at] = math.MaxInt32 - int32(best)
+				}
+				dst[at] = float32(math.Inf(-1))
+				if p := from[at]; p >= 0 {
+					dst[at] = src[p]
+				}
 			}
 		}
 	}

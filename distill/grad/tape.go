@@ -131,7 +131,8 @@ type output struct {
 	name  string
 	v     *value
 	seed  []float32
-	first bool // no other output lies in the same memory
+	first bool // no other output before it lies in the same memory
+	alone bool // nothing but the caller writes the gradient: it is the seed
 }
 
 // step is a bound node.
@@ -266,7 +267,7 @@ func (t *Tape) InputGrad(name string) []float32 {
 func (t *Tape) Backward() {
 	for _, o := range t.outs {
 		switch {
-		case o.seed == nil:
+		case o.seed == nil || o.alone:
 		case o.first:
 			copy(o.v.dy(), o.seed)
 		default:
