@@ -6,50 +6,23 @@ import (
 	"unicode/utf8"
 )
 
-const (
-	// cachedWords and cachedBytes bound the memory of the word cache.
-	cachedWords = 1 << 15
-	cachedBytes = 64
-)
-
 // bpe is byte pair encoding (Sennrich et al. 2016): the pair of neighbours with
 // the lowest rank is joined until no pair has a rank.
 type bpe struct {
 	vocab        map[string]int32
-	merges       map[uint64]merge // by pairKey
-	unk          int32            // -1 if none
+	tokens       []string // by id
+	merges       *mergeTable
+	unk          int32 // -1 if none
 	fuseUnk      bool
 	ignoreMerges bool // a word that is a token is that token
 	prefix       string
 	suffix       string
 	fallback     *[256]int32 // the tokens <0x00>..<0xFF>, nil without byte_fallback; -1 if absent
 	runes        [512]int32  // ids of the first characters of Unicode as tokens, -1 if absent
+	spells       bool        // words come as they are in the text, and byteRune says how their bytes are spelt
 
-	scratch sync.Pool // *bpeScratch
-	mu      sync.RWMutex
-	cache   map[string][]int32
-}
-
-// merge says that a pair becomes the token id, and how early.
-type merge struct{ rank, id int32 }
-
-func pairKey(a, b int32) uint64 { return uint64(uint32(a))<<32 | uint64(uint32(b)) }
-
-// symbol is a piece of a word while it is merged; prev and next link the pieces that are left.
-type symbol struct {
-	id         int32 // -1 once it was joined to its left neighbour
-	prev, next int32
-}
-
-// candidate is a merge that was possible when it was queued.
-type candidate struct {
-	rank, pos int32 // pos: the left symbol
-	id        int32 // the token that it makes
-}
-
-type bpeScratch struct {
-	symbols []symbol
-	heap    []candidate
+	// joined is made when a long word first asks for it, nil if words cannot be cut.
+	joined func() *joins
 }
 
 // newBPE finishes a model whose vocabulary, merges and flags are set.
@@ -60,9 +33,62 @@ func newBPE(m *bpe, byteFallback bool) *bpe {
 	if byteFallback {
 		m.fallback = byteTokens(m.vocab)
 	}
-	m.cache = make(map[string][]int32)
-	m.scratch.New = func() any { return new(bpeScratch) }
+	m.joined = sync.OnceValue(m.joins)
 	return m
+}
+
+// joins returns which characters the merges can bring together, or nil where a word cannot be cut: it may be a token as a whole, have
+// a mark at its ends, or hold characters that vanish or that merges know under another spelling.
+func (m *bpe) joins() *joins {
+	if m.ignoreMerges || m.prefix != "" || m.suffix != "" {
+		return nil
+	}
+	complete := m.fallback != nil // each character becomes some symbol of its own
+	odd := map[int32]bool{m.unk: true}
+	if m.fallback != nil {
+		for _, id := range m.fallback {
+			odd[id] = true
+			complete = complete && id >= 0
+		}
+	}
+	if m.unk < 0 && !complete {
+		return nil
+	}
+	j := new(joins)
+	for _, s := range m.merges.slots {
+		if s.key == noPair {
+			continue
+		}
+		left, right := int32(s.key>>32), int32(uint32(s.key))
+		if odd[left] || odd[right] {
+			return nil
+		}
+		a, _ := utf8.DecodeLastRuneInString(m.tokens[left])
+		b, _ := utf8.DecodeRuneInString(m.tokens[right])
+		j.allow(joinKind(a), joinKind(b))
+	}
+	if m.fuseUnk && !complete {
+		j.allowUnknown(m)
+	}
+	return j
+}
+
+// allowUnknown notes the neighbours that may both be unknown, and be one token then.
+func (j *joins) allowUnknown(m *bpe) {
+	unknown := []int{joinOther}
+	if lookup(m.vocab, "▁") < 0 {
+		unknown = append(unknown, joinMark)
+	}
+	for r, id := range m.runes {
+		if id < 0 {
+			unknown = append(unknown, r)
+		}
+	}
+	for _, a := range unknown {
+		for _, b := range unknown {
+			j.allow(a, b)
+		}
+	}
 }
 
 // byteTokens returns the ids of <0x00>..<0xFF>, -1 for those that are absent.
@@ -82,66 +108,155 @@ func lookup(vocab map[string]int32, token string) int32 {
 	return -1
 }
 
-func (m *bpe) encode(dst []int32, word string) []int32 {
-	if m.ignoreMerges {
-		if id, ok := m.vocab[word]; ok {
-			return append(dst, id)
+// symbol is a piece of a word while it is merged; prev and next link the pieces that are left.
+type symbol struct {
+	id         int32 // -1 once it was joined to its left neighbour
+	prev, next int32
+}
+
+// candidate is a merge that was possible when it was queued.
+type candidate struct {
+	rank, pos int32 // pos: the left symbol
+	id        int32 // the token that it makes
+}
+
+// bpeCoder encodes with a bpe.
+type bpeCoder struct {
+	*bpe
+	words   wordCache
+	ids     []int32
+	pairs   []merge // pairs[i] is what ids[i] and ids[i+1] become
+	symbols []symbol
+	heap    []candidate
+	spelt   []byte
+}
+
+func (m *bpe) coder() coder { return &bpeCoder{bpe: m} }
+
+// cutBytes is the size from which a word is cut where nothing can be joined.
+const cutBytes = 16
+
+func (c *bpeCoder) encode(dst []int32, word string) []int32 {
+	if len(word) <= cutBytes {
+		return c.word(dst, word)
+	}
+	j := c.joined()
+	if j == nil {
+		return c.word(dst, word)
+	}
+	for i := 0; i < len(word); {
+		end := 0
+		if c.spells {
+			end = j.bytesEnd(word, i)
+		} else {
+			end = j.end(word, i)
 		}
+		dst = c.word(dst, word[i:end])
+		i = end
 	}
-	if len(word) > cachedBytes {
-		return m.merge(dst, word)
-	}
-	m.mu.RLock()
-	ids, ok := m.cache[word]
-	m.mu.RUnlock()
-	if ok {
-		return append(dst, ids...)
-	}
-	start := len(dst)
-	dst = m.merge(dst, word)
-	m.mu.Lock()
-	if len(m.cache) < cachedWords {
-		m.cache[string([]byte(word))] = append([]int32(nil), dst[start:]...)
-	}
-	m.mu.Unlock()
 	return dst
 }
 
-// merge encodes one word. The queue holds every possible merge; entries that later
-// merges made stale are recognised when they come up.
-func (m *bpe) merge(dst []int32, word string) []int32 {
-	s := m.scratch.Get().(*bpeScratch)
-	defer m.scratch.Put(s)
-	s.symbols = m.symbols(s.symbols[:0], word)
-	s.heap = s.heap[:0]
-	for i := range s.symbols {
-		s.symbols[i].prev, s.symbols[i].next = int32(i-1), int32(i+1)
-		if i > 0 {
-			m.queue(s, int32(i-1), int32(i))
+// word encodes what cannot be cut.
+func (c *bpeCoder) word(dst []int32, word string) []int32 {
+	if len(word) > cachedBytes || word == "" {
+		return c.fresh(dst, word)
+	}
+	k := c.words.key(word)
+	dst, ok := c.words.get(dst, &k)
+	if !ok {
+		n := len(dst)
+		dst = c.fresh(dst, word)
+		c.words.put(&k, dst[n:])
+	}
+	return dst
+}
+
+// fresh encodes a word that the cache does not have.
+func (c *bpeCoder) fresh(dst []int32, word string) []int32 {
+	if c.ignoreMerges {
+		if c.spells {
+			c.spelt = spellBytes(c.spelt[:0], word)
+		} else {
+			c.spelt = append(c.spelt[:0], word...)
+		}
+		if id, ok := c.vocab[string(c.spelt)]; ok {
+			return append(dst, id)
 		}
 	}
-	n := int32(len(s.symbols))
-	for len(s.heap) > 0 {
-		c := pop(&s.heap)
-		left := &s.symbols[c.pos]
+	c.ids = c.ids[:0]
+	if c.spells {
+		c.ids = c.bytesIDs(c.ids, word)
+	} else {
+		c.ids = c.charIDs(c.ids, word)
+	}
+	if len(c.ids) > 32 {
+		return c.mergeQueued(dst)
+	}
+	return c.mergeShort(dst)
+}
+
+// mergeShort joins a few symbols: it looks all pairs over each time.
+func (c *bpeCoder) mergeShort(dst []int32) []int32 {
+	ids, pairs := c.ids, c.pairs[:0]
+	for i := 1; i < len(ids); i++ {
+		pairs = append(pairs, c.merges.get(ids[i-1], ids[i]))
+	}
+	c.pairs = pairs
+	for {
+		best, at := noMerge.rank, 0
+		for i := range pairs {
+			if pairs[i].rank < best {
+				best, at = pairs[i].rank, i
+			}
+		}
+		if best == noMerge.rank {
+			return append(dst, ids...)
+		}
+		ids[at] = pairs[at].id
+		ids = append(ids[:at+1], ids[at+2:]...)
+		pairs = append(pairs[:at], pairs[at+1:]...)
+		if at > 0 {
+			pairs[at-1] = c.merges.get(ids[at-1], ids[at])
+		}
+		if at < len(pairs) {
+			pairs[at] = c.merges.get(ids[at], ids[at+1])
+		}
+	}
+}
+
+// mergeQueued joins many. The queue holds every possible merge; entries that later
+// merges made stale are recognised when they come up.
+func (c *bpeCoder) mergeQueued(dst []int32) []int32 {
+	c.symbols, c.heap = c.symbols[:0], c.heap[:0]
+	for i, id := range c.ids {
+		c.symbols = append(c.symbols, symbol{id, int32(i - 1), int32(i + 1)})
+		if i > 0 {
+			c.queue(int32(i-1), int32(i))
+		}
+	}
+	n := int32(len(c.symbols))
+	for len(c.heap) > 0 {
+		top := pop(&c.heap)
+		left := &c.symbols[top.pos]
 		if left.id < 0 || left.next == n {
 			continue
 		}
-		right := &s.symbols[left.next]
-		if now, ok := m.merges[pairKey(left.id, right.id)]; !ok || now.id != c.id {
+		right := &c.symbols[left.next]
+		if c.merges.get(left.id, right.id).id != top.id {
 			continue
 		}
-		left.id, right.id = c.id, -1
+		left.id, right.id = top.id, -1
 		left.next = right.next
 		if left.next < n {
-			s.symbols[left.next].prev = c.pos
-			m.queue(s, c.pos, left.next)
+			c.symbols[left.next].prev = top.pos
+			c.queue(top.pos, left.next)
 		}
 		if left.prev >= 0 {
-			m.queue(s, left.prev, c.pos)
+			c.queue(left.prev, top.pos)
 		}
 	}
-	for _, sym := range s.symbols {
+	for _, sym := range c.symbols {
 		if sym.id >= 0 {
 			dst = append(dst, sym.id)
 		}
@@ -149,9 +264,28 @@ func (m *bpe) merge(dst []int32, word string) []int32 {
 	return dst
 }
 
-// symbols appends the characters of a word as tokens. A character that is no token becomes its
-// bytes' tokens or the unknown token, or disappears if the model has neither.
-func (m *bpe) symbols(dst []symbol, word string) []symbol {
+func (c *bpeCoder) queue(left, right int32) {
+	if m := c.merges.get(c.symbols[left].id, c.symbols[right].id); m.id >= 0 {
+		push(&c.heap, candidate{rank: m.rank, pos: left, id: m.id})
+	}
+}
+
+// bytesIDs appends the bytes of a word as tokens.
+func (m *bpe) bytesIDs(dst []int32, word string) []int32 {
+	unknown := false
+	for i := 0; i < len(word); i++ {
+		r := byteRune[word[i]]
+		if id := m.runes[r]; id >= 0 {
+			dst, unknown = append(dst, id), false
+			continue
+		}
+		dst, unknown = m.unknown(dst, string(r), unknown)
+	}
+	return dst
+}
+
+// charIDs appends the characters of a word as tokens.
+func (m *bpe) charIDs(dst []int32, word string) []int32 {
 	plain := m.prefix == "" && m.suffix == ""
 	unknown := false // the last symbol is the unknown token
 	for i := 0; i < len(word); {
@@ -175,40 +309,35 @@ func (m *bpe) symbols(dst []symbol, word string) []symbol {
 		}
 		i += w
 		if id >= 0 {
-			dst, unknown = append(dst, symbol{id: id}), false
+			dst, unknown = append(dst, id), false
 			continue
 		}
-		if bytes, ok := m.bytes(dst, char); ok {
-			dst, unknown = bytes, false
-			continue
-		}
-		if m.unk >= 0 && !(unknown && m.fuseUnk) {
-			dst, unknown = append(dst, symbol{id: m.unk}), true
-		}
+		dst, unknown = m.unknown(dst, char, unknown)
 	}
 	return dst
 }
 
-// bytes appends the byte tokens of a character if all of them exist.
-func (m *bpe) bytes(dst []symbol, char string) ([]symbol, bool) {
-	if m.fallback == nil {
-		return dst, false
-	}
-	n := len(dst)
-	for i := 0; i < len(char); i++ {
-		id := m.fallback[char[i]]
-		if id < 0 {
-			return dst[:n], false
+// unknown appends what becomes of a character that is no token: its bytes' tokens or the unknown token, or nothing
+// if the model has neither. It takes and returns whether the last symbol is the unknown token.
+func (m *bpe) unknown(dst []int32, char string, last bool) ([]int32, bool) {
+	if m.fallback != nil {
+		n := len(dst)
+		for i := 0; i < len(char); i++ {
+			id := m.fallback[char[i]]
+			if id < 0 {
+				dst = dst[:n]
+				break
+			}
+			dst = append(dst, id)
 		}
-		dst = append(dst, symbol{id: id})
+		if len(dst) > n {
+			return dst, false
+		}
 	}
-	return dst, true
-}
-
-func (m *bpe) queue(s *bpeScratch, left, right int32) {
-	if mg, ok := m.merges[pairKey(s.symbols[left].id, s.symbols[right].id)]; ok {
-		push(&s.heap, candidate{rank: mg.rank, pos: left, id: mg.id})
+	if m.unk >= 0 && !(last && m.fuseUnk) {
+		return append(dst, m.unk), true
 	}
+	return dst, last
 }
 
 // before orders candidates: lowest rank first, then leftmost.

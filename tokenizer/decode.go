@@ -52,7 +52,7 @@ func (p *parser) decoders(raw json.RawMessage) ([]decoderSpec, error) {
 		if err != nil || replace == nil {
 			return nil, err
 		}
-		return []decoderSpec{step(func() decoder { return mapDecoder(replace) })}, nil
+		return []decoderSpec{step(func() decoder { return mapDecoder(replace[0].apply) })}, nil
 	case "ByteFallback":
 		return []decoderSpec{step(func() decoder { return &fallbackDecoder{} })}, nil
 	case "Fuse":

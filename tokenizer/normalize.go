@@ -2,8 +2,10 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -11,7 +13,109 @@ import (
 // normalizer rewrites text before it is split.
 type normalizer func(string) string
 
-func (p *parser) normalizer(raw json.RawMessage) (normalizer, error) {
+// normalStep is a part of a normalizer.
+type normalStep struct {
+	apply normalizer
+	// local: ASCII characters are rewritten each by itself, whatever stands beside them, and so is all that lies between two of them.
+	local bool
+}
+
+// chain returns the normalizer that takes one step after the other, nil if there are none. Neighbouring local steps
+// become one: what they make of ASCII is looked up, and only what lies between goes through each.
+func chain(steps []normalStep) normalizer {
+	var out []normalizer
+	for len(steps) > 0 {
+		n := 0
+		image := newASCIIImage()
+		for n < len(steps) && steps[n].local && image.isASCII() {
+			image.through(steps[n].apply)
+			n++
+		}
+		if n == 0 {
+			out = append(out, steps[0].apply)
+			n = 1
+		} else {
+			out = append(out, byRuns(steps[:n], image))
+		}
+		steps = steps[n:]
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return func(s string) string {
+		for _, n := range out {
+			s = n(s)
+		}
+		return s
+	}
+}
+
+// asciiImage is what becomes of each ASCII character.
+type asciiImage [utf8.RuneSelf]string
+
+func newASCIIImage() *asciiImage {
+	a := new(asciiImage)
+	for c := range a {
+		a[c] = string(rune(c))
+	}
+	return a
+}
+
+func (a *asciiImage) through(n normalizer) {
+	for c := range a {
+		a[c] = n(a[c])
+	}
+}
+
+// isASCII reports whether what comes next still finds ASCII where ASCII was.
+func (a *asciiImage) isASCII() bool {
+	for _, s := range a {
+		for i := range len(s) {
+			if s[i] >= utf8.RuneSelf {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// byRuns takes local steps at once. A character that vanishes does not part what stands on its two sides. Bytes that are not UTF-8
+// make a text go through the steps as a whole: where they stand at an end, decomposition leaves more alone than in the midst of a text.
+func byRuns(steps []normalStep, ascii *asciiImage) normalizer {
+	all := func(s string) string {
+		for _, step := range steps {
+			s = step.apply(s)
+		}
+		return s
+	}
+	return func(s string) string {
+		if !utf8.ValidString(s) {
+			return all(s)
+		}
+		var b strings.Builder
+		b.Grow(len(s) + len(s)/16)
+		for i := 0; i < len(s); {
+			if c := s[i]; c < utf8.RuneSelf {
+				if to := ascii[c]; len(to) == 1 {
+					b.WriteByte(to[0])
+				} else {
+					b.WriteString(to)
+				}
+				i++
+				continue
+			}
+			end := i + 1
+			for end < len(s) && (s[end] >= utf8.RuneSelf || ascii[s[end]] == "") {
+				end++
+			}
+			b.WriteString(all(s[i:end]))
+			i = end
+		}
+		return b.String()
+	}
+}
+
+func (p *parser) normalizer(raw json.RawMessage) ([]normalStep, error) {
 	if isNull(raw) {
 		return nil, nil
 	}
@@ -36,38 +140,28 @@ func (p *parser) normalizer(raw json.RawMessage) (normalizer, error) {
 	switch o.Type {
 	case "Sequence":
 		steps, err := nest(p, o.Normalizers, where, p.normalizer)
-		if err != nil {
-			return nil, err
-		}
-		return func(s string) string {
-			for _, n := range steps {
-				if n != nil {
-					s = n(s)
-				}
-			}
-			return s
-		}, nil
+		return slices.Concat(steps...), err
 	case "Prepend":
-		return func(s string) string {
+		return whole(func(s string) string {
 			if s == "" {
 				return s
 			}
 			return o.Prepend + s
-		}, nil
+		}), nil
 	case "Replace":
 		return p.replacer(o.Pattern, o.Content, where)
 	case "NFC":
-		return norm.NFC.String, nil
+		return whole(norm.NFC.String), nil
 	case "NFD":
-		return norm.NFD.String, nil
+		return local(norm.NFD.String), nil
 	case "NFKC":
-		return norm.NFKC.String, nil
+		return whole(norm.NFKC.String), nil
 	case "NFKD":
-		return norm.NFKD.String, nil
+		return local(norm.NFKD.String), nil
 	case "Lowercase":
-		return lower, nil
+		return local(lower), nil
 	case "Strip":
-		return func(s string) string {
+		return whole(func(s string) string {
 			if o.StripLeft {
 				s = strings.TrimLeftFunc(s, unicode.IsSpace)
 			}
@@ -75,15 +169,15 @@ func (p *parser) normalizer(raw json.RawMessage) (normalizer, error) {
 				s = strings.TrimRightFunc(s, unicode.IsSpace)
 			}
 			return s
-		}, nil
+		}), nil
 	case "StripAccents":
-		return func(s string) string { return dropIn(unicode.M, s) }, nil
+		return local(func(s string) string { return dropIn(unicode.M, s) }), nil
 	case "BertNormalizer":
 		strip := o.Lowercase
 		if o.StripAccents != nil {
 			strip = *o.StripAccents
 		}
-		return func(s string) string {
+		return local(func(s string) string {
 			if o.CleanText {
 				s = strings.Map(cleanRune, s)
 			}
@@ -97,7 +191,7 @@ func (p *parser) normalizer(raw json.RawMessage) (normalizer, error) {
 				s = lower(s)
 			}
 			return s
-		}, nil
+		}), nil
 	case "Precompiled":
 		return precompiled(o.Charsmap)
 	}
@@ -105,25 +199,32 @@ func (p *parser) normalizer(raw json.RawMessage) (normalizer, error) {
 	return nil, nil
 }
 
-// replacer returns a function that replaces every match.
-func (p *parser) replacer(spec patternSpec, content, where string) (normalizer, error) {
+func whole(n normalizer) []normalStep { return []normalStep{{apply: n}} }
+func local(n normalizer) []normalStep { return []normalStep{{apply: n, local: true}} }
+
+// replacer returns a step that replaces every match.
+func (p *parser) replacer(spec patternSpec, content, where string) ([]normalStep, error) {
 	if spec.String != nil {
 		old := *spec.String
-		return func(s string) string { return strings.ReplaceAll(s, old, content) }, nil
+		replace := func(s string) string { return strings.ReplaceAll(s, old, content) }
+		return []normalStep{{apply: replace, local: utf8.RuneCountInString(old) == 1}}, nil
 	}
 	find, err := p.pattern(spec, where)
-	if err != nil || find == nil {
+	if err != nil || find.next == nil && find.all == nil {
 		return nil, err
 	}
-	return func(s string) string {
+	return whole(func(s string) string {
 		var b strings.Builder
 		last := 0
-		for _, m := range find(s) {
-			b.WriteString(s[last:m.lo] + content)
+		matches := find.in(s)
+		for m, ok := matches.next(); ok; m, ok = matches.next() {
+			b.WriteString(s[last:m.lo])
+			b.WriteString(content)
 			last = m.hi
 		}
-		return b.String() + s[last:]
-	}, nil
+		b.WriteString(s[last:])
+		return b.String()
+	}), nil
 }
 
 // lower maps each character alone; the dotted capital I is the one that becomes two.

@@ -11,7 +11,7 @@ import (
 // precompiled reads SentencePiece's table of replacements: the byte length of a double-array
 // trie, the trie's 32-bit units, then the replacements, each ended by a zero byte. At each place
 // the longest match is replaced, as SentencePiece does.
-func precompiled(table []byte) (normalizer, error) {
+func precompiled(table []byte) ([]normalStep, error) {
 	bad := fault.Formatf("tokenizer normalizer", "precompiled_charsmap is broken")
 	if len(table) == 0 {
 		return nil, nil
@@ -28,7 +28,7 @@ func precompiled(table []byte) (normalizer, error) {
 		units[i] = binary.LittleEndian.Uint32(table[4+4*i:])
 	}
 	texts := table[4+size:]
-	return func(s string) string {
+	return whole(func(s string) string {
 		out := make([]byte, 0, len(s))
 		for i := 0; i < len(s); {
 			n, value := longestMatch(units, s[i:])
@@ -46,7 +46,7 @@ func precompiled(table []byte) (normalizer, error) {
 			i += n
 		}
 		return string(out)
-	}, nil
+	}), nil
 }
 
 // longestMatch walks the double array (the layout of Darts-clone): a unit holds its label, a leaf

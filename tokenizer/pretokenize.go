@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,10 +14,17 @@ type piece struct {
 	first bool // it starts where the whole text starts
 }
 
-// preTokenizer appends the parts of a piece to dst.
-type preTokenizer func(dst []piece, p piece) []piece
+// preTokenizer is a step that parts a piece: it hands the parts on from left to right.
+type preTokenizer struct {
+	cut    func(p piece, emit func(piece))
+	spells bool // it only writes bytes as characters (spellBytes)
+}
 
-func (p *parser) preTokenizer(raw json.RawMessage) (preTokenizer, error) {
+// one is a single step.
+func one(cut func(p piece, emit func(piece))) []preTokenizer { return []preTokenizer{{cut: cut}} }
+
+// preTokenizer returns the steps of a pre-tokenizer, of those that it holds too.
+func (p *parser) preTokenizer(raw json.RawMessage) ([]preTokenizer, error) {
 	if isNull(raw) {
 		return nil, nil
 	}
@@ -47,60 +55,36 @@ func (p *parser) preTokenizer(raw json.RawMessage) (preTokenizer, error) {
 	}
 	switch o.Type {
 	case "Sequence":
-		return p.preTokenizers(o.PreTokenizers)
+		steps, err := nest(p, o.PreTokenizers, where, p.preTokenizer)
+		return slices.Concat(steps...), err
 	case "ByteLevel":
-		var find finder
-		if o.UseRegex == nil || *o.UseRegex {
-			find = findGPT2
-		}
-		return byteLevel(o.AddPrefixSpace == nil || *o.AddPrefixSpace, find), nil
+		return byteLevel(o.AddPrefixSpace == nil || *o.AddPrefixSpace, o.UseRegex == nil || *o.UseRegex), nil
 	case "Split":
 		find, err := p.pattern(o.Pattern, where)
-		if err != nil || find == nil {
+		if err != nil || find.next == nil && find.all == nil {
 			return nil, err
 		}
-		return splitter(find, behavior, o.Invert), nil
+		return one(splitter(find, behavior, o.Invert)), nil
 	case "Whitespace":
-		return splitter(findWords, removed, true), nil
+		return one(splitter(finder{next: nextWord}, removed, true)), nil
 	case "WhitespaceSplit":
-		return splitter(findRunes(unicode.IsSpace), removed, false), nil
+		return one(splitter(findRunes(unicode.IsSpace), removed, false)), nil
 	case "BertPreTokenizer":
-		return bertSplit, nil
+		return one(bertSplit), nil
 	case "Digits":
 		if o.IndividualDigits {
-			return splitter(findRunes(unicode.IsNumber), isolated, false), nil
+			return one(splitter(findRunes(unicode.IsNumber), isolated, false)), nil
 		}
-		return splitter(findRunes(unicode.IsNumber), contiguous, false), nil
+		return one(splitter(findRunes(unicode.IsNumber), contiguous, false)), nil
 	case "Punctuation":
-		return splitter(findRunes(isPunctuation), behavior, false), nil
+		return one(splitter(findRunes(isPunctuation), behavior, false)), nil
 	case "CharDelimiterSplit":
-		return splitter(func(s string) []match { return findString(s, o.Delimiter) }, removed, false), nil
+		return one(splitter(findString(o.Delimiter), removed, false)), nil
 	case "Metaspace":
 		return metaspace(o.Replacement, scheme(o.PrependScheme, o.AddPrefixSpace), o.Split == nil || *o.Split), nil
 	}
 	p.unsupported(where, o.Type)
 	return nil, nil
-}
-
-func (p *parser) preTokenizers(raws []json.RawMessage) (preTokenizer, error) {
-	steps, err := nest(p, raws, "pre_tokenizer", p.preTokenizer)
-	if err != nil {
-		return nil, err
-	}
-	return func(dst []piece, in piece) []piece {
-		pieces := []piece{in}
-		for _, step := range steps {
-			if step == nil {
-				continue
-			}
-			var next []piece
-			for _, q := range pieces {
-				next = step(next, q)
-			}
-			pieces = next
-		}
-		return append(dst, pieces...)
-	}, nil
 }
 
 // behavior says what becomes of the matches that a text is split at.
@@ -120,26 +104,30 @@ var behaviors = map[string]behavior{
 }
 
 // splitter splits at the matches of find, or with invert at what lies between them.
-func splitter(find finder, how behavior, invert bool) preTokenizer {
-	return func(dst []piece, p piece) []piece {
-		add := func(lo, hi int) {
-			if lo < hi {
-				dst = append(dst, piece{p.text[lo:hi], p.first && lo == 0})
-			}
-		}
-		matches := find(p.text)
+func splitter(find finder, how behavior, invert bool) func(p piece, emit func(piece)) {
+	return func(p piece, emit func(piece)) {
+		matches := find.in(p.text)
 		if how == isolated {
 			last := 0
-			for _, m := range matches {
-				add(last, m.lo)
-				add(m.lo, m.hi)
+			for m, ok := matches.next(); ok; m, ok = matches.next() {
+				if last < m.lo {
+					emit(p.part(last, m.lo))
+				}
+				emit(p.part(m.lo, m.hi))
 				last = m.hi
 			}
-			add(last, len(p.text))
-			return dst
+			if last < len(p.text) {
+				emit(p.part(last, len(p.text)))
+			}
+			return
 		}
-		// start is where the piece that is being collected starts, end where it ends so far.
-		start, end, wasMatch, any := 0, 0, false, false
+		// open is the piece that is being collected.
+		open, wasMatch, any := match{}, false, false
+		flush := func() {
+			if open.lo < open.hi {
+				emit(p.part(open.lo, open.hi))
+			}
+		}
 		visit := func(lo, hi int, isMatch bool) {
 			if lo == hi {
 				return
@@ -148,8 +136,8 @@ func splitter(find finder, how behavior, invert bool) preTokenizer {
 			switch how {
 			case removed:
 				if isMatch {
-					add(start, end)
-					start, end = hi, hi
+					flush()
+					open = match{hi, hi}
 					return
 				}
 			case contiguous:
@@ -160,69 +148,87 @@ func splitter(find finder, how behavior, invert bool) preTokenizer {
 				join = any && wasMatch && !isMatch
 			}
 			if !join {
-				add(start, end)
-				start = lo
+				flush()
+				open.lo = lo
 			}
-			end, wasMatch, any = hi, isMatch, true
+			open.hi, wasMatch, any = hi, isMatch, true
 		}
 		last := 0
-		for _, m := range matches {
+		for m, ok := matches.next(); ok; m, ok = matches.next() {
 			visit(last, m.lo, invert)
 			visit(m.lo, m.hi, !invert)
 			last = m.hi
 		}
 		visit(last, len(p.text), invert)
-		add(start, end)
-		return dst
+		flush()
 	}
 }
 
-// findWords is `\w+|[^\w\s]+`.
-func findWords(s string) []match {
-	kind := func(r rune) int {
+// part is a part of a piece that is not empty.
+func (p piece) part(lo, hi int) piece { return piece{p.text[lo:hi], p.first && lo == 0} }
+
+// nextWord is `\w+|[^\w\s]+`.
+func nextWord(s string, from int) match {
+	kind := func(i int) (kind, width int) {
+		r, w := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case isWord(r):
-			return 1
+			return 1, w
 		case unicode.IsSpace(r):
-			return 0
+			return 0, w
 		}
-		return 2
+		return 2, w
 	}
-	var out []match
-	last := 0
-	for i, r := range s {
-		k := kind(r)
-		if k != 0 && k == last {
-			out[len(out)-1].hi = i + runeWidth(s, i)
-		} else if k != 0 {
-			out = append(out, match{i, i + runeWidth(s, i)})
+	for i := from; i < len(s); {
+		k, w := kind(i)
+		lo := i
+		i += w
+		if k == 0 {
+			continue
 		}
-		last = k
+		for i < len(s) {
+			next, w := kind(i)
+			if next != k {
+				break
+			}
+			i += w
+		}
+		return match{lo, i}
 	}
-	return out
+	return match{}
 }
 
 // isWord is the class \w of Unicode Technical Standard 18.
 func isWord(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_'
+	}
 	return unicode.IsLetter(r) || unicode.In(r, unicode.Other_Alphabetic, unicode.Nl, unicode.M, unicode.Nd, unicode.Pc, unicode.Join_Control)
-}
-
-func runeWidth(s string, i int) int {
-	_, w := utf8.DecodeRuneInString(s[i:])
-	return w
 }
 
 // findRunes finds each character of a class.
 func findRunes(is func(rune) bool) finder {
-	return func(s string) []match {
-		var out []match
-		for i, r := range s {
-			if is(r) {
-				out = append(out, match{i, i + runeWidth(s, i)})
-			}
-		}
-		return out
+	var ascii [utf8.RuneSelf]bool
+	for r := range ascii {
+		ascii[r] = is(rune(r))
 	}
+	return finder{next: func(s string, from int) match {
+		for i := from; i < len(s); {
+			if c := s[i]; c < utf8.RuneSelf {
+				if ascii[c] {
+					return match{i, i + 1}
+				}
+				i++
+				continue
+			}
+			r, w := utf8.DecodeRuneInString(s[i:])
+			if is(r) {
+				return match{i, i + w}
+			}
+			i += w
+		}
+		return match{}
+	}}
 }
 
 // isPunctuation is BERT's: Unicode punctuation and all ASCII symbols.
@@ -230,27 +236,51 @@ func isPunctuation(r rune) bool {
 	return r >= '!' && r <= '/' || r >= ':' && r <= '@' || r >= '[' && r <= '`' || r >= '{' && r <= '~' || unicode.IsPunct(r)
 }
 
+// bertKind tells what BERT does with a character: 0 keep, 1 split around it, 2 drop it.
+func bertKind(r rune) uint8 {
+	switch {
+	case unicode.IsSpace(r):
+		return 2
+	case isPunctuation(r):
+		return 1
+	}
+	return 0
+}
+
+var bertASCII = func() (t [utf8.RuneSelf]uint8) {
+	for r := range t {
+		t[r] = bertKind(rune(r))
+	}
+	return t
+}()
+
 // bertSplit drops white space and isolates punctuation.
-func bertSplit(dst []piece, p piece) []piece {
+func bertSplit(p piece, emit func(piece)) {
 	start := 0
-	add := func(lo, hi int) {
-		if lo < hi {
-			dst = append(dst, piece{p.text[lo:hi], p.first && lo == 0})
+	for i := 0; i < len(p.text); {
+		var kind uint8
+		w := 1
+		if c := p.text[i]; c < utf8.RuneSelf {
+			kind = bertASCII[c]
+		} else {
+			var r rune
+			r, w = utf8.DecodeRuneInString(p.text[i:])
+			kind = bertKind(r)
 		}
+		if kind != 0 {
+			if start < i {
+				emit(p.part(start, i))
+			}
+			if kind == 1 {
+				emit(p.part(i, i+w))
+			}
+			start = i + w
+		}
+		i += w
 	}
-	for i, r := range p.text {
-		space := unicode.IsSpace(r)
-		if !space && !isPunctuation(r) {
-			continue
-		}
-		add(start, i)
-		start = i + runeWidth(p.text, i)
-		if !space {
-			add(i, start)
-		}
+	if start < len(p.text) {
+		emit(p.part(start, len(p.text)))
 	}
-	add(start, len(p.text))
-	return dst
 }
 
 // byteRune maps each byte to the printable character that stands for it in the vocabulary of a
@@ -279,36 +309,39 @@ var runeByte = func() (t [512]int16) {
 	return t
 }()
 
-// byteLevel splits with find, if any, and writes bytes as characters.
-func byteLevel(prefixSpace bool, find finder) preTokenizer {
-	return func(dst []piece, p piece) []piece {
-		text := p.text
-		if prefixSpace && !strings.HasPrefix(text, " ") {
-			text = " " + text
-		}
-		matches := []match{{0, len(text)}}
-		if find != nil {
-			matches = find(text)
-		}
-		// All pieces share one string, so that a long text costs two allocations.
-		buf := make([]byte, 0, len(text)+len(text)/2)
-		n := len(dst)
-		ends := make([]int, len(matches))
-		for i, m := range matches {
-			for _, b := range []byte(text[m.lo:m.hi]) {
-				buf = utf8.AppendRune(buf, byteRune[b])
+// spellBytes appends the characters that stand for the bytes of text.
+func spellBytes(dst []byte, text string) []byte {
+	for i := 0; i < len(text); i++ {
+		dst = utf8.AppendRune(dst, byteRune[text[i]])
+	}
+	return dst
+}
+
+// byteLevel splits as GPT-2 does, if told to, and writes bytes as characters.
+func byteLevel(prefixSpace, split bool) []preTokenizer {
+	var steps []preTokenizer
+	if prefixSpace {
+		steps = one(func(p piece, emit func(piece)) {
+			if !strings.HasPrefix(p.text, " ") {
+				p.text = " " + p.text
 			}
-			ends[i] = len(buf)
-		}
-		all := string(buf)
-		start := 0
-		for _, end := range ends {
-			if end > start {
-				dst = append(dst, piece{all[start:end], p.first && len(dst) == n})
-			}
-			start = end
-		}
-		return dst
+			emit(p)
+		})
+	}
+	if split {
+		steps = append(steps, preTokenizer{cut: splitter(finder{next: nextGPT2}, isolated, false)})
+	}
+	return append(steps, preTokenizer{spells: true, cut: func(p piece, emit func(piece)) {
+		p.text = string(spellBytes(make([]byte, 0, len(p.text)+len(p.text)/2), p.text))
+		emit(p)
+	}})
+}
+
+// spellLate leaves the spelling of bytes to a model that can do it from a table, once for each new word.
+func (t *Tokenizer) spellLate() {
+	m, ok := t.model.(*bpe)
+	if last := len(t.split) - 1; ok && last >= 0 && t.split[last].spells && m.prefix == "" && m.suffix == "" {
+		t.split, m.spells = t.split[:last], true
 	}
 }
 
@@ -333,19 +366,19 @@ func scheme(name string, addPrefix *bool) prependScheme {
 }
 
 // metaspace writes blanks as a mark (U+2581) and splits before each mark.
-func metaspace(mark string, prepend prependScheme, split bool) preTokenizer {
+func metaspace(mark string, prepend prependScheme, split bool) []preTokenizer {
 	if mark == "" {
 		mark = "▁"
 	}
-	cut := splitter(func(s string) []match { return findString(s, mark) }, mergedNext, false)
-	return func(dst []piece, p piece) []piece {
+	steps := one(func(p piece, emit func(piece)) {
 		p.text = strings.ReplaceAll(p.text, " ", mark)
 		if (prepend == prependAlways || prepend == prependFirst && p.first) && !strings.HasPrefix(p.text, mark) {
 			p.text = mark + p.text
 		}
-		if !split {
-			return append(dst, p)
-		}
-		return cut(dst, p)
+		emit(p)
+	})
+	if split {
+		steps = append(steps, preTokenizer{cut: splitter(findString(mark), mergedNext, false)})
 	}
+	return steps
 }

@@ -76,7 +76,7 @@ func (p *parser) readModel(t *Tokenizer, data []byte, at span) error {
 	}
 	switch spec.Type {
 	case "BPE":
-		m := &bpe{vocab: t.vocab, unk: unk, fuseUnk: spec.FuseUnk, ignoreMerges: spec.IgnoreMerges, prefix: prefix}
+		m := &bpe{vocab: t.vocab, tokens: t.tokens, unk: unk, fuseUnk: spec.FuseUnk, ignoreMerges: spec.IgnoreMerges, prefix: prefix}
 		if spec.Suffix != nil {
 			m.suffix = *spec.Suffix
 		}
@@ -160,8 +160,8 @@ func (t *Tokenizer) readVocab(s *scanner) error {
 
 // readMerges reads ["a b", ..] or [["a","b"], ..]; what two tokens make is their spellings
 // joined, without the prefix of the second.
-func (t *Tokenizer) readMerges(s *scanner, prefix string) (map[uint64]merge, error) {
-	out := make(map[uint64]merge, len(t.tokens))
+func (t *Tokenizer) readMerges(s *scanner, prefix string) (*mergeTable, error) {
+	out := newMergeTable(len(t.tokens))
 	var left, right, joined []byte
 	rank := int32(0)
 	err := s.list('[', ']', func() error {
@@ -208,8 +208,7 @@ func (t *Tokenizer) readMerges(s *scanner, prefix string) (map[uint64]merge, err
 				return s.fail("merge %d needs the token %q, which is not in the vocab", rank, part.text)
 			}
 		}
-		// A repeated pair keeps its last rank, as a table that is filled in order would.
-		out[pairKey(a, b)] = merge{rank, id}
+		out.set(a, b, merge{rank, id})
 		rank++
 		return nil
 	})

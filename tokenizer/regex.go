@@ -30,13 +30,13 @@ func (s *patternSpec) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(s))
 }
 
-// pattern returns the finder of a pattern, nil if it is not supported.
+// pattern returns the finder of a pattern, an empty one if it is not supported.
 func (p *parser) pattern(spec patternSpec, where string) (finder, error) {
 	switch {
 	case spec.String != nil && *spec.String != "":
-		return func(s string) []match { return findString(s, *spec.String) }, nil
+		return findString(*spec.String), nil
 	case spec.Regex == nil:
-		return nil, fault.Formatf("tokenizer "+where, "a pattern needs String or Regex")
+		return finder{}, fault.Formatf("tokenizer "+where, "a pattern needs String or Regex")
 	}
 	if f, ok := knownPatterns[*spec.Regex]; ok {
 		return f, nil
@@ -44,22 +44,20 @@ func (p *parser) pattern(spec patternSpec, where string) (finder, error) {
 	re, err := regexp2.Compile(atomicQuantifiers(*spec.Regex), regexp2.None)
 	if err != nil {
 		p.unsupported(where, "pattern "+*spec.Regex)
-		return nil, nil
+		return finder{}, nil
 	}
 	re.MatchTimeout = matchTimeout
-	return func(s string) []match { return p.findRegexp(re, s) }, nil
+	return finder{all: func(s string) []match { return p.findRegexp(re, s) }}, nil
 }
 
-func findString(s, sub string) []match {
-	var out []match
-	for i := 0; ; {
-		k := strings.Index(s[i:], sub)
-		if k < 0 {
-			return out
+func findString(sub string) finder {
+	return finder{next: func(s string, from int) match {
+		k := strings.Index(s[from:], sub)
+		if k < 0 || sub == "" {
+			return match{}
 		}
-		out = append(out, match{i + k, i + k + len(sub)})
-		i += k + len(sub)
-	}
+		return match{from + k, from + k + len(sub)}
+	}}
 }
 
 // findRegexp turns the matches' places from characters into bytes. After a

@@ -153,37 +153,3 @@ func BenchmarkParse(b *testing.B) {
 		})
 	}
 }
-
-// unigramOf makes a Unigram tokenizer of a byte-level one's tokens: what comes earlier in the vocabulary is likelier.
-func unigramOf(b *testing.B, from *Tokenizer) *Tokenizer {
-	b.Helper()
-	pieces := [][]any{{"<unk>", 0.0}}
-	for id := range int32(from.VocabSize()) {
-		piece := strings.ReplaceAll(from.Token(id), "Ġ", "▁")
-		if !slices.ContainsFunc(pieces, func(p []any) bool { return p[0] == piece }) {
-			pieces = append(pieces, []any{piece, -4 - math.Log(float64(id+1))})
-		}
-	}
-	data, err := json.Marshal(map[string]any{"model": map[string]any{"type": "Unigram", "unk_id": 0, "vocab": pieces},
-		"pre_tokenizer": map[string]any{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return mustParse(b, data)
-}
-
-func BenchmarkEncode(b *testing.B) {
-	text := string(read(b, shared(b, "data/gutenberg/valid.txt")))[:1_000_000]
-	bytes := parseFile(b, shared(b, "models/gutenberg-9M/tokenizer.json"))
-	for _, c := range []struct {
-		name string
-		tok  *Tokenizer
-	}{{"bytes", bytes}, {"wordpiece", parseFile(b, shared(b, "models/model2vec-fixtures/float32/tokenizer.json"))}, {"unigram", unigramOf(b, bytes)}} {
-		b.Run(c.name, func(b *testing.B) {
-			b.SetBytes(int64(len(text)))
-			for b.Loop() {
-				c.tok.Encode(text, false)
-			}
-		})
-	}
-}

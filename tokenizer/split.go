@@ -8,8 +8,40 @@ import (
 // match is the place of a match in a text, in bytes.
 type match struct{ lo, hi int }
 
-// finder returns all matches of a pattern from left to right, without empty ones.
-type finder func(s string) []match
+// finder finds the matches of a pattern from left to right, without empty ones.
+type finder struct {
+	next func(s string, from int) match // the next one at or behind from; match{} if there is none
+	all  func(s string) []match         // or all at once, where a search cannot begin in the midst of a text
+}
+
+// matches goes through the matches in a text.
+type matches struct {
+	finder
+	text string
+	at   int // in text, or in list
+	list []match
+}
+
+func (f finder) in(text string) matches {
+	m := matches{finder: f, text: text}
+	if f.all != nil {
+		m.list = f.all(text)
+	}
+	return m
+}
+
+func (m *matches) next() (match, bool) {
+	if m.all != nil {
+		if m.at == len(m.list) {
+			return match{}, false
+		}
+		m.at++
+		return m.list[m.at-1], true
+	}
+	found := m.finder.next(m.text, m.at)
+	m.at = found.hi
+	return found, found.hi > 0
+}
 
 // The patterns that have a splitter of their own; it gives what the regular expression
 // would, about a hundred times faster.
@@ -21,9 +53,9 @@ const (
 )
 
 var knownPatterns = map[string]finder{
-	patternGPT2:   findGPT2,
-	patternLlama3: func(s string) []match { return findCl100k(s, 3) },
-	patternQwen2:  func(s string) []match { return findCl100k(s, 1) },
+	patternGPT2:   {next: nextGPT2},
+	patternLlama3: {next: func(s string, from int) match { return nextCl100k(s, from, 3) }},
+	patternQwen2:  {next: func(s string, from int) match { return nextCl100k(s, from, 1) }},
 }
 
 // class sorts characters as the patterns do.
@@ -70,6 +102,12 @@ func classAt(s string, i int) (class, int) {
 
 // runEnd returns where the run of class c that starts at i ends, after at most most characters.
 func runEnd(s string, i int, c class, most int) int {
+	for ; most > 0 && i < len(s) && s[i] < utf8.RuneSelf; most-- {
+		if asciiClass[s[i]] != c {
+			return i
+		}
+		i++
+	}
 	for ; most > 0; most-- {
 		next, w := classAt(s, i)
 		if next != c {
@@ -122,37 +160,31 @@ func spaceEnd(s string, i int) int {
 	return end
 }
 
-func findGPT2(s string) []match {
-	out := make([]match, 0, len(s)/4+1)
-	for i := 0; i < len(s); {
-		end := i + contraction(s[i:], false)
-		if end == i {
-			start := i
-			if s[i] == ' ' {
-				start++
-			}
-			switch c, _ := classAt(s, start); c {
-			case classSpace, classEnd:
-				end = spaceEnd(s, i)
-			default:
-				end = runEnd(s, start, c, noLimit)
-			}
-		}
-		out = append(out, match{i, end})
-		i = end
+func nextGPT2(s string, i int) match {
+	if i == len(s) {
+		return match{}
 	}
-	return out
+	if n := contraction(s[i:], false); n > 0 {
+		return match{i, i + n}
+	}
+	start := i
+	if s[i] == ' ' {
+		start++
+	}
+	switch c, _ := classAt(s, start); c {
+	case classSpace, classEnd:
+		return match{i, spaceEnd(s, i)}
+	default:
+		return match{i, runEnd(s, start, c, noLimit)}
+	}
 }
 
-// findCl100k splits as llama 3 and qwen 2 do; numbers have at most digits digits.
-func findCl100k(s string, digits int) []match {
-	out := make([]match, 0, len(s)/4+1)
-	for i := 0; i < len(s); {
-		end := cl100kEnd(s, i, digits)
-		out = append(out, match{i, end})
-		i = end
+// nextCl100k splits as llama 3 and qwen 2 do; numbers have at most digits digits.
+func nextCl100k(s string, i, digits int) match {
+	if i == len(s) {
+		return match{}
 	}
-	return out
+	return match{i, cl100kEnd(s, i, digits)}
 }
 
 func cl100kEnd(s string, i, digits int) int {

@@ -1,12 +1,13 @@
 // Package tokenizer turns text into token ids and back, as the tokenizer.json of Hugging Face
 // describes it: normalizers, pre-tokenizers, a model (BPE, WordPiece, Unigram or WordLevel), a
-// post-processor and decoders. A Tokenizer does not change once it is parsed, but for a cache of
+// post-processor and decoders. A Tokenizer does not change once it is parsed, but for caches of
 // words, and may be used by many goroutines at once.
 package tokenizer
 
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -28,18 +29,14 @@ type Tokenizer struct {
 	special map[int32]bool
 	model   subwords
 
-	normalize normalizer   // nil: none
-	split     preTokenizer // nil: none
-	literal   *addedSet    // added tokens found in the text as it is
-	changed   *addedSet    // added tokens found in the normalized text
+	normalize normalizer // nil: none
+	split     []preTokenizer
+	literal   *addedSet // added tokens found in the text as it is
+	changed   *addedSet // added tokens found in the normalized text
 	frame     frame
 	decoders  []decoderSpec
 	timedOut  *atomic.Bool
-}
-
-// subwords is a model: it appends the ids of one piece of text.
-type subwords interface {
-	encode(dst []int32, word string) []int32
+	encoders  sync.Pool // *encoder
 }
 
 // Encode returns the ids of text. With addSpecial the post-processor's tokens (begin of
@@ -64,26 +61,12 @@ func (t *Tokenizer) EncodePlain(text string) []int32 {
 }
 
 func (t *Tokenizer) encode(ids []int32, text string, plain bool) []int32 {
-	var pieces []piece
-	add := func(id int32) { ids = append(ids, id) }
-	t.literal.split(text, plain, func(lo, hi int) {
-		part, first := text[lo:hi], lo == 0
-		if t.normalize != nil {
-			part = t.normalize(part)
-		}
-		t.changed.split(part, plain, func(lo, hi int) {
-			p := piece{part[lo:hi], first && lo == 0}
-			if t.split == nil {
-				ids = t.model.encode(ids, p.text)
-				return
-			}
-			pieces = t.split(pieces[:0], p)
-			for _, q := range pieces {
-				ids = t.model.encode(ids, q.text)
-			}
-		}, add)
-	}, add)
-	return ids
+	e, _ := t.encoders.Get().(*encoder)
+	if e == nil {
+		e = t.newEncoder()
+	}
+	defer t.encoders.Put(e)
+	return e.encode(ids, text, plain)
 }
 
 // Decode returns the text of ids; ids that are no tokens count as nothing. With
@@ -255,9 +238,11 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if err := p.readModel(t, data, top["model"]); err != nil {
 		return nil, err
 	}
-	if t.normalize, err = p.normalizer(raw("normalizer")); err != nil {
+	normal, err := p.normalizer(raw("normalizer"))
+	if err != nil {
 		return nil, err
 	}
+	t.normalize = chain(normal)
 	if t.split, err = p.preTokenizer(raw("pre_tokenizer")); err != nil {
 		return nil, err
 	}
@@ -270,6 +255,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if len(p.gaps) > 0 {
 		return nil, &fault.Unsupported{Kind: "tokenizer part", Items: p.gaps}
 	}
+	t.spellLate()
 	if err := t.addTokens(raw("added_tokens")); err != nil {
 		return nil, err
 	}

@@ -12,21 +12,46 @@ type wordPiece struct {
 	longest  int // bytes of the longest token
 }
 
-func (m *wordPiece) encode(dst []int32, word string) []int32 {
-	n := len(dst)
-	if utf8.RuneCountInString(word) > m.maxChars {
-		return m.unknown(dst)
+// wordPieceCoder encodes with a wordPiece.
+type wordPieceCoder struct {
+	*wordPiece
+	words wordCache
+	buf   []byte
+}
+
+func (m *wordPiece) coder() coder { return &wordPieceCoder{wordPiece: m} }
+
+func (c *wordPieceCoder) encode(dst []int32, word string) []int32 {
+	if len(word) > cachedBytes || word == "" {
+		return c.fresh(dst, word)
 	}
-	buf := make([]byte, 0, len(m.prefix)+len(word))
+	k := c.words.key(word)
+	dst, ok := c.words.get(dst, &k)
+	if !ok {
+		n := len(dst)
+		dst = c.fresh(dst, word)
+		c.words.put(&k, dst[n:])
+	}
+	return dst
+}
+
+// fresh encodes a word that the cache does not have.
+func (c *wordPieceCoder) fresh(dst []int32, word string) []int32 {
+	n := len(dst)
+	if utf8.RuneCountInString(word) > c.maxChars {
+		return c.unknown(dst)
+	}
 	for start := 0; start < len(word); {
-		end := min(len(word), start+m.longest)
+		end := min(len(word), start+c.longest)
+		c.buf = c.buf[:0]
+		if start > 0 {
+			c.buf = append(c.buf, c.prefix...)
+		}
+		mark := len(c.buf)
+		c.buf = append(c.buf, word[start:end]...)
 		id := int32(-1)
 		for end > start {
-			buf = buf[:0]
-			if start > 0 {
-				buf = append(buf, m.prefix...)
-			}
-			if v, ok := m.vocab[string(append(buf, word[start:end]...))]; ok {
+			if v, ok := c.vocab[string(c.buf[:mark+end-start])]; ok {
 				id = v
 				break
 			}
@@ -34,7 +59,7 @@ func (m *wordPiece) encode(dst []int32, word string) []int32 {
 			end -= w
 		}
 		if id < 0 {
-			return m.unknown(dst[:n])
+			return c.unknown(dst[:n])
 		}
 		dst = append(dst, id)
 		start = end
@@ -54,6 +79,8 @@ type wordLevel struct {
 	vocab map[string]int32
 	unk   int32 // -1 if none
 }
+
+func (m *wordLevel) coder() coder { return m }
 
 func (m *wordLevel) encode(dst []int32, word string) []int32 {
 	id, ok := m.vocab[word]
