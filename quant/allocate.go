@@ -349,7 +349,7 @@ func allocate(cs []*candidate, budget int64) {
 	}
 	exchange(cs, budget-used)
 	for _, c := range cs {
-		c.why = fmt.Sprintf("predicted loss %.3g", c.sens*c.choice.err)
+		c.why = predictedLoss(c.sens * c.choice.err)
 	}
 }
 

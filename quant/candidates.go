@@ -26,6 +26,8 @@ type candidate struct {
 	options  []option       // widths by falling bytes; measured for the adaptive strategy
 	sens     float64        // loss caused by a relative error of 1
 	shown    int64          // rows of its inputs in the calibration
+	power    float64        // what errors of the product, in the metric of cost, are relative to
+	energy   float64        // sum of the weights' squares
 	choice   option
 	why      string
 	pending  bool // stays wide while the products before it are quantized in sequence

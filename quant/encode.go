@@ -22,15 +22,18 @@ const blocksLimit = 1 << 30
 // encode returns the model with every candidate's chosen width. The blocks are made when
 // they are needed.
 func (q *quantizer) encode() *model.Model {
-	out := q.m.Clone()
+	out := q.input().Clone()
 	out.Packed = q.packs()
 	if out.Assets == nil {
 		out.Assets = map[string][]byte{} // for the proof
 	}
 	q.narrow(out.Graph)
 	quantized := map[string]bool{}
+	for _, v := range q.cut {
+		q.placeRows(out.Graph, v, quantized)
+	}
 	for _, c := range q.candidates {
-		if c.choice.bits != 0 && !c.pending {
+		if c.width() != 0 && !q.isPart(c) {
 			q.place(out.Graph, c, c.choice.bits)
 			quantized[c.name] = c.choice.bits != halfBits
 		}
@@ -39,6 +42,19 @@ func (q *quantizer) encode() *model.Model {
 		keepActivations(out.Graph, quantized)
 	}
 	return out
+}
+
+// input is the input model.
+func (q *quantizer) input() *model.Model {
+	if q.whole != nil {
+		return q.whole
+	}
+	return q.m
+}
+
+// isPart reports whether a candidate is a part of a table.
+func (q *quantizer) isPart(c *candidate) bool {
+	return slices.ContainsFunc(q.cut, func(v *vocabulary) bool { return slices.Contains(v.parts, c) })
 }
 
 // keepActivations marks the products of quantized weights to run on float activations.
@@ -153,6 +169,7 @@ func (q *quantizer) measureError(c *candidate, o *option) error {
 		l, t = l+lost[r], t+total[r]
 		nse, sig = nse+noise[r], sig+signal[r]
 	}
+	c.power, c.energy = t, sig
 	if t > 0 {
 		o.err = l / t
 	}

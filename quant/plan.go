@@ -3,7 +3,6 @@ package quant
 import (
 	"context"
 
-	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 )
 
@@ -35,11 +34,9 @@ func Plan(ctx context.Context, m *model.Model, o Options) ([]Point, error) {
 		o.TargetBytes = anySize
 	}
 	q := &quantizer{o: o, m: m}
-	q.findCandidates()
-	if len(q.candidates) == 0 {
-		return nil, &fault.Usage{What: "the model has no weight matrix to quantize"}
+	if err := q.prepare(); err != nil {
+		return nil, err
 	}
-	q.findBiases()
 	for _, step := range []func(context.Context) error{q.calibrate, q.measureOptions, q.measureSensitivity} {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -103,11 +103,9 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 		return nil, nil, err
 	}
 	q := &quantizer{o: o, m: m}
-	q.findCandidates()
-	if len(q.candidates) == 0 {
-		return nil, nil, &fault.Usage{What: "the model has no weight matrix to quantize (was it converted with --no-fuse?)"}
+	if err := q.prepare(); err != nil {
+		return nil, nil, err
 	}
-	q.findBiases()
 	if err := q.begin(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -118,6 +116,11 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 		return nil, nil, err
 	}
 	out := q.encode()
+	if len(q.cut) > 0 {
+		if err := out.Graph.Infer(); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := q.makeStatic(ctx, out); err != nil {
 		return nil, nil, err
 	}
@@ -125,6 +128,20 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 	r, err := q.report(ctx, out)
 	q.noteStatic(r, out)
 	return out, r, err
+}
+
+// prepare finds what can be quantized.
+func (q *quantizer) prepare() error {
+	if err := q.cutVocabulary(); err != nil {
+		return err
+	}
+	q.findCandidates()
+	if len(q.candidates) == 0 {
+		return &fault.Usage{What: "the model has no weight matrix to quantize (was it converted with --no-fuse?)"}
+	}
+	q.findParts()
+	q.findBiases()
+	return nil
 }
 
 // Check returns a *fault.Usage if the options do not go together.
@@ -218,7 +235,9 @@ func (o *Options) progress(stage string, done, total int) {
 // quantizer is one Apply under way.
 type quantizer struct {
 	o          Options
-	m          *model.Model
+	m          *model.Model  // the input model, with the tables cut that can be
+	whole      *model.Model  // the input model
+	cut        []*vocabulary // those tables
 	candidates []*candidate
 	probe      *eval.Probe // on the calibration data; nil if data-free
 	measured   int
@@ -245,7 +264,7 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 		t.findSignals(c)
 		r.Tensors = append(r.Tensors, t)
 	}
-	r.Tensors = append(r.Tensors, q.wide()...)
+	r.Tensors = append(q.joinRows(r.Tensors), q.wide()...)
 	slices.SortStableFunc(r.Tensors, func(a, b TensorReport) int { return byNumber(a.Name, b.Name) })
 	if q.o.Eval != nil {
 		if err := q.measure(ctx, out, r); err != nil {

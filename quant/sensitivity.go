@@ -12,6 +12,9 @@ import (
 // out of rounding noise, fine enough that the loss still grows with the squared error.
 const probeBits = 3
 
+// sequenceLeaves is about what quantizing in sequence leaves of the divergence that quantized products cause.
+const sequenceLeaves = 0.5
+
 // widths are the options of the adaptive strategy.
 var widths = [...]int{halfBits, 8, 4, 3, 2}
 
@@ -60,8 +63,21 @@ func (q *quantizer) measureSensitivity(ctx context.Context) error {
 	}
 	if q.probe != nil {
 		q.o.progress("measure sensitivity", len(q.candidates), len(q.candidates))
+		q.countOnSequence()
 	}
 	return nil
+}
+
+// countOnSequence lowers what errors cost in weights whose products will be quantized in sequence: these make good for each other, and what
+// cannot be made good, such as errors of a tied table, costs more in comparison.
+func (q *quantizer) countOnSequence() {
+	for _, s := range q.stages() {
+		for _, p := range s.products {
+			if p.shown >= sequentialRows*int64(p.k) {
+				p.sens *= sequenceLeaves
+			}
+		}
+	}
 }
 
 // mixtures returns, for each expert of a mixture, all that the same operator reads. They are measured together: there are hundreds of them, and

@@ -37,6 +37,7 @@ const (
 type stage struct {
 	k, seen  int
 	reader   string // output of the first node that reads x
+	uncut    string // that output where a table's parts have one width; "" where there is none
 	products []*member
 	shape    []int                // of a convolution's weights
 	xx, dx   []float32            // sums of x' x'^T and of (x-x') x'^T over the rows seen
@@ -89,7 +90,7 @@ func (q *quantizer) stages() []*stage {
 		rows := rowsRead(n, c)
 		s := byRows[rows]
 		if s == nil {
-			s = &stage{k: c.k, reader: n.Outputs[0]}
+			s = &stage{k: c.k, reader: n.Outputs[0], uncut: q.uncut(n, c)}
 			if conv {
 				s.shape = c.t.Shape
 			}
@@ -208,19 +209,24 @@ func observer(stages []*stage, read func(i int, s *stage, x []float32), added fu
 		s *stage
 		p *member
 	}
-	events := map[string][]event{}
+	events, names := map[string][]event{}, 0
 	for _, s := range stages {
 		events[s.reader] = append(events[s.reader], event{s, nil})
+		if s.uncut != "" {
+			events[s.uncut] = events[s.reader]
+			names--
+		}
 		for _, p := range s.products {
 			if p.sum != "" {
 				events[p.sum] = append(events[p.sum], event{s, p})
 			}
 		}
 	}
+	names += len(events)
 	run, left := -1, 0
 	return func(i int, n *model.Node, in []*tensor.Tensor) bool {
 		if i != run {
-			run, left = i, len(events)
+			run, left = i, names
 		}
 		if len(n.Outputs) == 0 || events[n.Outputs[0]] == nil {
 			return true

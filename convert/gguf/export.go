@@ -34,7 +34,7 @@ func Save(ctx context.Context, path string, m *model.Model, o ExportOptions) (er
 	if _, err := os.Lstat(path); err == nil && !o.Force {
 		return &fault.Usage{What: fmt.Sprintf("%s exists; --force replaces it", path)}
 	}
-	e, err := newExport(m, o.Weights)
+	e, err := newExport(model.JoinRows(m), o.Weights)
 	if err != nil {
 		return err
 	}
