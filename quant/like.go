@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -25,6 +26,7 @@ type Earlier struct{ Source, Result *model.Model }
 // Models that differ in more than their weights' values are a *fault.Usage.
 func ApplyLike(ctx context.Context, m *model.Model, e Earlier, o Options) (*model.Model, *Report, error) {
 	o.Work = nil
+	m, e = e.cutAlike(m)
 	q := &quantizer{o: o, m: m}
 	q.findCandidates()
 	q.findBiases()
@@ -86,6 +88,32 @@ const Like Strategy = "like"
 
 func differs(format string, args ...any) error {
 	return &fault.Usage{What: "--like: " + fmt.Sprintf(format, args...) + "; quantize it without --like"}
+}
+
+// cutAlike cuts the tables of m and of the source where the result's were cut.
+func (e Earlier) cutAlike(m *model.Model) (*model.Model, Earlier) {
+	if m.Meta.LM == nil || e.Source.Meta.LM == nil {
+		return m, e
+	}
+	for _, name := range vocabularies(e.Source) {
+		var edges []int
+		for part := range e.Result.Graph.Init {
+			if at, ok := strings.CutPrefix(part, name+".rows"); ok {
+				if edge, err := strconv.Atoi(at); err == nil && edge > 0 && edge < e.Source.Graph.Init[name].Shape[0] {
+					edges = append(edges, edge)
+				}
+			}
+		}
+		if e.Result.Graph.Init[name] != nil || len(edges) == 0 || !slices.Contains(vocabularies(m), name) || !tensor.SameShape(m.Graph.Init[name].Shape, e.Source.Graph.Init[name].Shape) {
+			continue
+		}
+		slices.Sort(edges)
+		source := e.Source.Clone()
+		m, e.Source = m.Clone(), source
+		model.CutRows(m.Graph, name, edges)
+		model.CutRows(source.Graph, name, edges)
+	}
+	return m, e
 }
 
 // changes lists the constants of m whose values are not those of the source.

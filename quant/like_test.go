@@ -60,6 +60,7 @@ func TestApplyLike(t *testing.T) {
 	}{
 		"text, data-free":    {lm, "layers.1.", Options{Strategy: Uniform, Bits: 4, Threads: 2}},
 		"text, calibrated":   {lm, "layers.0.mlp", Options{Strategy: Uniform, Bits: 3, Threads: 2, Calib: text, EvalOptions: eval.Options{Context: 48, Limit: 4}}},
+		"text, a table cut":  {lm, "embed_tokens", Options{Strategy: Adaptive, TargetBPW: 4.6, Threads: 2, Calib: text, EvalOptions: eval.Options{Context: 48, Limit: 4}}},
 		"image, all weights": {stored(t, digits(t)), "", Options{Strategy: Uniform, Bits: 8, Threads: 2}},
 		"image, one product": {stored(t, digits(t)), "fc", Options{Strategy: Uniform, Bits: 4, Threads: 2}},
 	} {
