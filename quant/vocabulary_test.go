@@ -208,6 +208,41 @@ func TestRowsJoined(t *testing.T) {
 	}
 }
 
+// TestCutHeadInSequence: the parts of a matrix that makes logits are products of one stage, which sees its input whether the matrix is cut
+// at that moment or not.
+func TestCutHeadInSequence(t *testing.T) {
+	m := tableModel("table", "head", 512, 32)
+	q := &quantizer{m: m, o: Options{Strategy: Adaptive, Calib: data(t, "text/calib.txt"), Threads: 1}}
+	if err := q.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range q.candidates {
+		c.feedback = &kernels.Feedback{}
+	}
+	stages := q.stages()
+	if len(stages) != 1 || len(stages[0].products) != 6 || stages[0].uncut != "logits" {
+		t.Fatalf("stages %+v", stages)
+	}
+	for _, c := range q.candidates {
+		c.choice = option{bits: 4}
+	}
+	whole := q.encode()
+	stages[0].products[0].choice.bits = 8
+	for what, g := range map[string]*model.Graph{"whole": whole.Graph, "cut": q.encode().Graph} {
+		seen := 0
+		see := observer(stages, func(int, *stage, []float32) { seen++ }, nil)
+		more := true
+		for _, n := range g.Nodes {
+			if more {
+				more = see(0, n, []*tensor.Tensor{tensor.New(tensor.F32, 6, 32)})
+			}
+		}
+		if seen != 1 || more {
+			t.Errorf("%s: seen %d times, more %v", what, seen, more)
+		}
+	}
+}
+
 // TestVocabularyWidths: in a language model the frequent tokens get more bits than the rare ones, the budget holds for the file that is written,
 // and what is read from the file computes the same.
 func TestVocabularyWidths(t *testing.T) {
