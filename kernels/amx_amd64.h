@@ -24,3 +24,6 @@
 
 // VEX.128.66.0F38.W0 5E 11:rrr:bbb: d += a b, of unsigned bytes of a and signed ones of b, four to an int32.
 #define TDPBUSD(b, a, d) BYTE $0xc4; BYTE $0xe2; BYTE $(0x79 - 8*(b)); BYTE $0x5e; BYTE $(0xc0 + 8*(d) + (a))
+
+// VEX.128.F3.0F38.W0 5E 11:rrr:bbb: d += a b, of signed bytes of a and unsigned ones of b, four to an int32.
+#define TDPBSUD(b, a, d) BYTE $0xc4; BYTE $0xe2; BYTE $(0x7a - 8*(b)); BYTE $0x5e; BYTE $(0xc0 + 8*(d) + (a))

@@ -91,6 +91,9 @@ func quantizeActsSIMD(dst []actBlock, x []float32) int {
 	return groups
 }
 
+// gemvScratch is what panelsDot needs.
+func gemvScratch(int) int { return 0 }
+
 // gemvPass returns the number of rows that panelsDot can take.
 func gemvPass() int { return 1 }
 
@@ -98,7 +101,7 @@ func gemvPass() int { return 1 }
 func gemmFrom() int { return gemmMinRows }
 
 // panelsDot multiplies n whole panels from panel p on with one row of activations.
-func (m *MatMul) panelsDot(dst []float32, p, n int, acts []actBlock, _ int) {
+func (m *MatMul) panelsDot(dst []float32, p, n int, acts []actBlock, _ int, _ []byte) {
 	_, _, _ = dst[n*PanelRows-1], acts[m.groups-1], m.w.Data[(p+n)*m.panelBytes-1]
 	args := gemvArgs{
 		dst: &dst[0], panel: &m.w.Data[p*m.panelBytes], acts: &acts[0], lut: &m.lut,

@@ -12,6 +12,7 @@ func (m *MatMul) gemvSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scra
 		return false
 	}
 	tile := floatsOf(scratch[:PanelRows*4])
+	scratch = scratch[PanelRows*4:]
 	// Passes whose sizes differ by one at most.
 	passes := (rows + gemvPass() - 1) / gemvPass()
 	pass := (rows + passes - 1) / passes
@@ -24,13 +25,13 @@ func (m *MatMul) gemvSIMD(dst []float32, acts []actBlock, rows, lo, hi int, scra
 		n := min(step, full-p)
 		for i := 0; i < rows; i += pass {
 			count := min(pass, rows-i)
-			m.panelsDot(dst[i*m.ldd+p*PanelRows:][:(count-1)*m.ldd+n*PanelRows], p, n, acts[i*m.groups:][:count*m.groups], count)
+			m.panelsDot(dst[i*m.ldd+p*PanelRows:][:(count-1)*m.ldd+n*PanelRows], p, n, acts[i*m.groups:][:count*m.groups], count, scratch)
 		}
 	}
 	if full < hi {
 		rest := m.w.N - full*PanelRows
 		for i := range rows {
-			m.panelsDot(tile, full, 1, acts[i*m.groups:][:m.groups], 1)
+			m.panelsDot(tile, full, 1, acts[i*m.groups:][:m.groups], 1, scratch)
 			copy(dst[i*m.ldd+full*PanelRows:][:rest], tile)
 		}
 	}

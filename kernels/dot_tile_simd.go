@@ -72,14 +72,14 @@ func tileBlockRows(rows, groups int) int {
 	return min(rows, max(96, tileActs/(groups*actBlockBytes)))
 }
 
-// gemmScratch is the scratch that a part of a product of rows rows needs: a row of activations, or
+// gemmScratch is the scratch that a part of a product of rows rows needs: that of panelsDot, a row of activations, or
 // a tile, the sums of a block of rows and the expanded panels.
 func gemmScratch(rows, groups int) int {
 	if rows < gemmMinRows || groups == 0 {
-		return 0
+		return gemvScratch(groups)
 	}
 	tiles := (tileBlockRows(rows, groups) + 3*tileRows) * tileCols * 4
-	return max(groups*actBlockBytes, tiles+2*tileBlock(groups)*(expandedLevels+expandedScales))
+	return max(gemvScratch(groups), groups*actBlockBytes, tiles+2*tileBlock(groups)*(expandedLevels+expandedScales))
 }
 
 // gemmTiles computes tiles [first, end) of the product for panels [lo, hi).

@@ -37,6 +37,8 @@ var amxBytes = []codeBytes{
 	{"TILEZERO(3)", "tilezero %tmm3", "c4 e2 7b 49 d8"},
 	{"TDPBF16PS(6, 4, 0)", "tdpbf16ps %tmm6,%tmm4,%tmm0", "c4 e2 4a 5c c4"},
 	{"TDPBF16PS(7, 5, 3)", "tdpbf16ps %tmm7,%tmm5,%tmm3", "c4 e2 42 5c dd"},
+	{"TDPBSUD(6, 4, 0)", "tdpbsud %tmm6,%tmm4,%tmm0", "c4 e2 4a 5e c4"},
+	{"TDPBSUD(7, 4, 1)", "tdpbsud %tmm7,%tmm4,%tmm1", "c4 e2 42 5e cc"},
 	{"TDPBUSD(6, 4, 0)", "tdpbusd %tmm6,%tmm4,%tmm0", "c4 e2 49 5e c4"},
 	{"TDPBUSD(7, 5, 3)", "tdpbusd %tmm7,%tmm5,%tmm3", "c4 e2 41 5e dd"},
 	{"VCVTNE2PS2BF16(6, 7)", "vcvtne2ps2bf16 %zmm6,%zmm7,%zmm6", "62 f2 47 48 72 f6"},
