@@ -147,9 +147,8 @@ func TestWorkDamage(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "mine.txt"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var usage *fault.Usage
-	if err := NewWork(dir, "a", true).begin(nil); !errors.As(err, &usage) {
-		t.Errorf("a folder with other files: %v", err)
+	if err := NewWork(dir, "a", true).begin(nil); err == nil {
+		t.Error("a folder with other files is taken over")
 	}
 }
 

@@ -106,7 +106,7 @@ func (w *Work) begin(identity []byte) error {
 	} else if err == nil || errors.Is(err, fs.ErrNotExist) {
 		// Work of another run is of no use; a folder that is none of ours is left alone.
 		if entries, err := os.ReadDir(w.dir); err == nil && len(entries) > 0 && was == nil {
-			return &fault.Usage{What: fmt.Sprintf("%s is in the way: work in progress is kept there; move it, or choose another output file", w.dir)}
+			return fmt.Errorf("%s is in the way: it is where work in progress is kept", w.dir)
 		}
 		if err := os.RemoveAll(w.dir); err != nil {
 			return err
