@@ -21,8 +21,16 @@ type addedToken struct {
 // addedSet finds added tokens: at each place the longest one.
 type addedSet struct {
 	byFirst [256][]addedToken // longest first
+	starts  [256]bool         // whether there are such
+	second  [256]byteSet      // what may follow a first byte
 	empty   bool
 }
+
+// byteSet is a set of bytes.
+type byteSet [4]uint64
+
+func (b *byteSet) add(c byte)      { b[c>>6] |= 1 << (c & 63) }
+func (b *byteSet) has(c byte) bool { return b[c>>6]>>(c&63)&1 != 0 }
 
 // newAddedSet indexes the tokens whose Normalized is as given; normalize applies to their contents.
 func newAddedSet(tokens []addedToken, normalized bool, normalize normalizer) *addedSet {
@@ -36,7 +44,14 @@ func newAddedSet(tokens []addedToken, normalized bool, normalize normalizer) *ad
 		}
 		if t.Content != "" {
 			a.empty = false
-			a.byFirst[t.Content[0]] = append(a.byFirst[t.Content[0]], t)
+			c := t.Content[0]
+			a.byFirst[c] = append(a.byFirst[c], t)
+			a.starts[c] = true
+			if len(t.Content) > 1 {
+				a.second[c].add(t.Content[1])
+			} else {
+				a.second[c] = byteSet{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
+			}
 		}
 	}
 	for _, list := range a.byFirst {
@@ -55,7 +70,13 @@ func (a *addedSet) split(s string, plain bool, text func(lo, hi int), token func
 		}
 		return
 	}
-	for i := 0; i < len(s); {
+	for i := 0; ; {
+		for i < len(s) && !a.starts[s[i]] {
+			i++
+		}
+		if i == len(s) {
+			break
+		}
 		t := a.at(s, i)
 		if t == nil {
 			i++
@@ -86,6 +107,9 @@ func (a *addedSet) split(s string, plain bool, text func(lo, hi int), token func
 
 // at returns the longest token that starts at i, or nil.
 func (a *addedSet) at(s string, i int) *addedToken {
+	if i+1 < len(s) && !a.second[s[i]].has(s[i+1]) {
+		return nil
+	}
 	list := a.byFirst[s[i]]
 	for k := range list {
 		if strings.HasPrefix(s[i:], list[k].Content) {

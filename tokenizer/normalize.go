@@ -213,7 +213,7 @@ func (p *parser) replacer(spec patternSpec, content, where string) ([]normalStep
 	if err != nil || find.next == nil && find.all == nil {
 		return nil, err
 	}
-	return whole(func(s string) string {
+	return []normalStep{{local: find.set != nil, apply: func(s string) string {
 		var b strings.Builder
 		last := 0
 		matches := find.in(s)
@@ -222,9 +222,12 @@ func (p *parser) replacer(spec patternSpec, content, where string) ([]normalStep
 			b.WriteString(content)
 			last = m.hi
 		}
+		if last == 0 {
+			return s
+		}
 		b.WriteString(s[last:])
 		return b.String()
-	}), nil
+	}}}, nil
 }
 
 // lower maps each character alone; the dotted capital I is the one that becomes two.

@@ -58,7 +58,7 @@ func (p *parser) preTokenizer(raw json.RawMessage) ([]preTokenizer, error) {
 		steps, err := nest(p, o.PreTokenizers, where, p.preTokenizer)
 		return slices.Concat(steps...), err
 	case "ByteLevel":
-		return byteLevel(o.AddPrefixSpace == nil || *o.AddPrefixSpace, o.UseRegex == nil || *o.UseRegex), nil
+		return p.byteLevel(o.AddPrefixSpace == nil || *o.AddPrefixSpace, o.UseRegex == nil || *o.UseRegex), nil
 	case "Split":
 		find, err := p.pattern(o.Pattern, where)
 		if err != nil || find.next == nil && find.all == nil {
@@ -318,7 +318,7 @@ func spellBytes(dst []byte, text string) []byte {
 }
 
 // byteLevel splits as GPT-2 does, if told to, and writes bytes as characters.
-func byteLevel(prefixSpace, split bool) []preTokenizer {
+func (p *parser) byteLevel(prefixSpace, split bool) []preTokenizer {
 	var steps []preTokenizer
 	if prefixSpace {
 		steps = one(func(p piece, emit func(piece)) {
@@ -329,7 +329,7 @@ func byteLevel(prefixSpace, split bool) []preTokenizer {
 		})
 	}
 	if split {
-		steps = append(steps, preTokenizer{cut: splitter(finder{next: nextGPT2}, isolated, false)})
+		steps = append(steps, preTokenizer{cut: splitter(p.finder(programGPT2()), isolated, false)})
 	}
 	return append(steps, preTokenizer{spells: true, cut: func(p piece, emit func(piece)) {
 		p.text = string(spellBytes(make([]byte, 0, len(p.text)+len(p.text)/2), p.text))

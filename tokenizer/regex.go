@@ -38,8 +38,8 @@ func (p *parser) pattern(spec patternSpec, where string) (finder, error) {
 	case spec.Regex == nil:
 		return finder{}, fault.Formatf("tokenizer "+where, "a pattern needs String or Regex")
 	}
-	if f, ok := knownPatterns[*spec.Regex]; ok {
-		return f, nil
+	if prog := compilePattern(*spec.Regex); prog != nil {
+		return p.finder(prog), nil
 	}
 	re, err := regexp2.Compile(atomicQuantifiers(*spec.Regex), regexp2.None)
 	if err != nil {
