@@ -40,7 +40,7 @@ func (q *quantizer) calibrate(ctx context.Context) error {
 	shared := map[product]*kernels.Feedback{}
 	for i, c := range q.candidates {
 		q.o.progress("decompose", i, len(q.candidates))
-		c.use(ms.of[c.name], shared)
+		c.use(ms.of[c.name], shared, q.scarce(scarceDamping))
 	}
 	q.o.progress("decompose", len(q.candidates), len(q.candidates))
 	return nil
@@ -52,8 +52,9 @@ type product struct {
 	centred bool
 }
 
-// use sets the candidate's feedback, or at least its importance, from the moments of the rows that it meets.
-func (c *candidate) use(ms []*moment, shared map[product]*kernels.Feedback) {
+// use sets the candidate's feedback, or at least its importance, from the moments of the rows that it meets. scarce is added to the damping for each
+// column that there is to a row.
+func (c *candidate) use(ms []*moment, shared map[product]*kernels.Feedback, scarce float64) {
 	if len(ms) == 0 {
 		c.basis = "read by rows: all weights alike"
 		return
@@ -79,7 +80,7 @@ func (c *candidate) use(ms []*moment, shared map[product]*kernels.Feedback) {
 		c.basis = "not reached by the calibration data"
 		return
 	}
-	if !full {
+	if c.crowded = !full; c.crowded {
 		c.basis = "column importance, without error feedback"
 		return
 	}
@@ -101,7 +102,7 @@ func (c *candidate) use(ms []*moment, shared map[product]*kernels.Feedback) {
 			}
 		}
 		// A moment that cannot be decomposed leaves the importance to go by.
-		c.feedback, _ = kernels.NewFeedback(h, c.k, calibratedDamping)
+		c.feedback, _ = kernels.NewFeedback(h, c.k, calibratedDamping+float64(scarce*float64(c.k))/float64(max(c.shown, 1)))
 	}
 	c.basis = "column importance"
 	if c.feedback != nil {

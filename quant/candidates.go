@@ -26,11 +26,13 @@ type candidate struct {
 	options  []option       // widths by falling bytes; measured for the adaptive strategy
 	sens     float64        // loss caused by a relative error of 1
 	shown    int64          // rows of its inputs in the calibration
+	crowded  bool           // there was no room for the second moment of its inputs
 	power    float64        // what errors of the product, in the metric of cost, are relative to
 	energy   float64        // sum of the weights' squares
 	choice   option
 	why      string
-	pending  bool // stays wide while the products before it are quantized in sequence
+	rms      float64 // of the weights, for even steps; 0: not known yet
+	pending  bool    // stays wide while the products before it are quantized in sequence
 }
 
 // size returns the bytes of the candidate in a width.

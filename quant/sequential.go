@@ -68,7 +68,8 @@ func (q *quantizer) stages() []*stage {
 	}
 	known := map[string]*candidate{}
 	for _, c := range q.candidates {
-		if c.feedback != nil && c.choice.bits != halfBits && reads[c.name] == 1 {
+		moment := c.feedback != nil || c.crowded && !q.o.NoFeedback
+		if moment && c.choice.bits != halfBits && reads[c.name] == 1 {
 			known[c.name] = c
 		}
 	}
@@ -264,12 +265,16 @@ func (q *quantizer) quantizeStage(ctx context.Context, s *stage, sums *rowSums) 
 	}
 	for _, p := range s.products {
 		p.pending = false
-		if err == nil && s.seen >= sequentialRows*s.k {
+		switch {
+		case err != nil:
+		case s.seen >= sequentialRows*s.k:
 			err = q.requantize(s, p, sums)
+		case p.crowded && s.seen > 0 && p.mean == nil:
+			err = q.feedBack(s, p)
 		}
 		p.rx, p.lost = nil, nil
 	}
-	s.xx, s.dx, s.x = nil, nil, nil
+	s.xx, s.dx, s.x, s.feedback = nil, nil, nil, [2]*kernels.Feedback{}
 	return err
 }
 
@@ -346,18 +351,9 @@ func (q *quantizer) requantize(s *stage, p *member, sums *rowSums) error {
 			rx = s.centred(rx, sumLost, mean)
 		}
 	}
-	fb := s.feedback[centred]
+	fb := s.decompose(centred, xx, sequentialDamping+float64(q.scarce(scarceSequence)*float64(s.k))/float64(s.seen))
 	if fb == nil {
-		h := make([]float64, len(xx))
-		for i, v := range xx {
-			h[i] = float64(v)
-		}
-		// A moment that cannot be decomposed leaves the blocks as they are.
-		var err error
-		if fb, err = kernels.NewFeedback(h, s.k, sequentialDamping); err != nil {
-			return nil
-		}
-		s.feedback[centred] = fb
+		return nil
 	}
 	weights, target := make([]float32, p.n*p.k), make([]float32, p.n*p.k)
 	p.rows(weights, 0, p.n)
@@ -393,13 +389,47 @@ func (q *quantizer) requantize(s *stage, p *member, sums *rowSums) error {
 		p.mean, p.shift = mean, sumLost
 	}
 	p.basis = "error feedback on quantized inputs"
-	for _, blocks := range p.blocks {
-		q.kept -= int64(len(blocks))
-	}
-	p.blocks = nil
-	err := q.measureError(p.candidate, &p.choice)
+	err := q.renew(p.candidate)
 	if p.blocks != nil && p.mean == nil {
 		p.target = nil
+	}
+	return err
+}
+
+// feedBack makes the blocks of a product whose inputs' moment found no room before, of a stage that has seen too few rows for a correction.
+func (q *quantizer) feedBack(s *stage, p *member) error {
+	fb := s.decompose(0, s.xx, calibratedDamping+float64(q.scarce(scarceDamping)*float64(s.k))/float64(s.seen))
+	if fb == nil {
+		return nil
+	}
+	p.candidate.feedback, p.basis = fb, "error feedback"
+	return q.renew(p.candidate)
+}
+
+// decompose makes what error feedback needs of a moment, once; nil if it cannot be decomposed, which leaves the blocks as they are.
+func (s *stage) decompose(centred int, xx []float32, damping float64) *kernels.Feedback {
+	if s.feedback[centred] == nil {
+		h := make([]float64, len(xx))
+		for i, v := range xx {
+			h[i] = float64(v)
+		}
+		if fb, err := kernels.NewFeedback(h, s.k, damping); err == nil {
+			s.feedback[centred] = fb
+		}
+	}
+	return s.feedback[centred]
+}
+
+// renew makes a candidate's blocks anew. What they were made by is as large as all of a layer's weights: it is dropped with the stage if
+// the blocks are kept and no others will be asked for, as they are for packed files, whose size depends on them.
+func (q *quantizer) renew(c *candidate) error {
+	for _, blocks := range c.blocks {
+		q.kept -= int64(len(blocks))
+	}
+	c.blocks = nil
+	err := q.measureError(c, &c.choice)
+	if c.blocks != nil && !q.packs() {
+		c.feedback = nil
 	}
 	return err
 }

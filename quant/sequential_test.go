@@ -92,3 +92,56 @@ func TestSequential(t *testing.T) {
 		}
 	}
 }
+
+// TestSequenceWithoutMoments: weights whose inputs' moments found no room are quantized in sequence all the same, stage by stage, with error
+// feedback alone where there is too little text for more; and nothing of the moments is kept.
+func TestSequenceWithoutMoments(t *testing.T) {
+	ctx := context.Background()
+	m := open(t, "models/gutenberg-1M", convert.Options{})
+	for name, limit := range map[string]int{"much text": 0, "little text": 2} {
+		o := sequenceOptions(t, 2)
+		o.EvalOptions.Limit = limit
+		q := &quantizer{o: o, m: m}
+		if err := q.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.calibrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range q.candidates {
+			c.feedback, c.crowded = nil, true
+		}
+		if err := q.chooseWidths(ctx); err != nil {
+			t.Fatal(err)
+		}
+		before, err := q.divergence(ctx, q.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := q.sequential(ctx); err != nil {
+			t.Fatal(err)
+		}
+		after, err := q.divergence(ctx, q.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: loss %.4g, by importance alone %.4g", name, after, before)
+		made := 0
+		for _, c := range q.candidates {
+			if strings.HasPrefix(c.basis, "error feedback") && c.feedback == nil {
+				made++
+			}
+		}
+		if after > 0.9*before || made < len(q.candidates)-1 {
+			t.Errorf("%s: loss %.4g, by importance alone %.4g; %d of %d weights made anew", name, after, before, made, len(q.candidates))
+		}
+	}
+	q := &quantizer{o: Options{NoFeedback: true}, m: m}
+	q.findCandidates()
+	for _, c := range q.candidates {
+		c.crowded = true
+	}
+	if got := q.stages(); len(got) > 0 {
+		t.Errorf("%d stages without error feedback", len(got))
+	}
+}
