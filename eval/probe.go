@@ -21,15 +21,16 @@ const (
 // Probe holds a fixed set of inputs and a reference model's outputs for them, to compare
 // many variants of the model with.
 type Probe struct {
-	o       Options
-	windows *lmWindows // for language models
-	kept    []int      // the windows that variants run, spread over all
-	samples []sample   // for all others
-	logits  bool       // the outputs are logits
-	ref     [][]float32
-	words   []reference // of every scored position of the kept windows
-	all     int         // inputs
-	at      int         // the input that is run
+	o        Options
+	windows  *lmWindows // for language models
+	kept     []int      // the windows that variants run, spread over all
+	samples  []sample   // for all others
+	compared int        // of the samples, those that variants run; the others are views of them
+	logits   bool       // the outputs are logits
+	ref      [][]float32
+	words    []reference // of every scored position of the kept windows
+	all      int         // inputs
+	at       int         // the input that is run
 }
 
 // sample is one input of a graph.
@@ -50,7 +51,10 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 		if o.Limit == 0 {
 			o.Limit = probeSamples
 		}
-		p.samples, err = graphSamples(ref, d, o.Limit)
+		if p.samples, err = graphSamples(ref, d, o.Limit); err == nil {
+			p.compared = len(p.samples)
+			err = p.addViews(ref, d)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -76,9 +80,9 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 	p.all = all
 	next := 0
 	err = p.run(ctx, ref, o, chosen, func(i int, out []float32) {
-		if p.windows == nil {
+		if p.windows == nil && i < p.compared {
 			p.ref = append(p.ref, append([]float32(nil), out...))
-		} else if next < len(p.kept) && p.kept[next] == i {
+		} else if p.windows != nil && next < len(p.kept) && p.kept[next] == i {
 			next++
 			vocab := ref.Meta.LM.VocabSize
 			for at := 0; at+vocab <= len(out); at += vocab {
@@ -141,7 +145,7 @@ func (p *Probe) compare(ctx context.Context, m *model.Model) (*comparison, error
 		})
 		return cmp, err
 	}
-	all := make([]int, len(p.samples))
+	all := make([]int, p.compared)
 	for i := range all {
 		all[i] = i
 	}

@@ -88,6 +88,12 @@ func dot64(a, b []float64) float64 {
 // K returns the number of columns.
 func (fb *Feedback) K() int { return fb.k }
 
+// Column returns, for column j, the squared error that remains if its weight is off by 1 and the later columns make good what they can, in units of
+// the mean H[j][j] before damping; and by how much the later columns change for each 1 that the weight was made smaller.
+func (fb *Feedback) Column(j int) (cost float32, later []float32) {
+	return fb.weight[j], fb.m[j*fb.k+j+1 : (j+1)*fb.k]
+}
+
 // Cost returns e H e^T (H damped) for one row of errors, in units of the mean H[j][j] before damping.
 // scratch has 2k elements.
 func (fb *Feedback) Cost(e, scratch []float32) float64 {
@@ -165,13 +171,17 @@ func (q *refQuantizer) panelFeedback(dst []byte, rows [][]float32, fb *Feedback,
 			s := q.groupFeedback(p, want[lo:hi], row[lo:hi], fb.weight[lo:hi], p.scale[r])
 			dst[ScalesOffset+g*PanelRows+r] = s
 			putGroup(dst[CodesOffset(k)+g*size:][:size], q.f, r, &p.codes)
-			// Two exact steps instead of a fused one: the same bits on every machine.
-			step := p.step[:k-hi]
-			for i := lo; i < hi; i++ {
-				Scale(step, fb.m[i*k+hi:][:k-hi], p.e[i-lo])
-				Add(want[hi:], want[hi:], step)
-			}
+			fb.pass(want[hi:], p.step[:k-hi], p.e[:hi-lo], lo, hi)
 		}
+	}
+}
+
+// pass adds to what the columns from hi on want what makes good the errors of those from lo to hi. scratch is as long as want.
+func (fb *Feedback) pass(want, scratch, errors []float32, lo, hi int) {
+	for i, e := range errors {
+		// Two exact steps instead of a fused one: the same bits on every machine.
+		Scale(scratch, fb.m[(lo+i)*fb.k+hi:][:len(want)], e)
+		Add(want, want, scratch)
 	}
 }
 

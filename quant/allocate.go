@@ -22,8 +22,14 @@ func (q *quantizer) packs() bool {
 	return q.o.Strategy == Adaptive && q.budget() > 0 && q.o.MaxLatency == 0 && q.m.Meta.LM == nil
 }
 
+// A packed file whose blocks are made in sequence is made anew if it leaves more than the spareParts-th part of the budget, at most fillTries times.
+const (
+	spareParts = 150
+	fillTries  = 2
+)
+
 // choose sets every candidate's width, and makes the blocks of products in sequence. A packed file's size depends
-// on what the blocks are: if those have outgrown the budget, all is chosen again with less.
+// on what the blocks are: if those have outgrown the budget, or leave much of it, all is chosen again with less or more.
 func (q *quantizer) choose(ctx context.Context) error {
 	if q.packs() && q.o.Calib != nil {
 		q.margin = q.budget() / sequenceMargin
@@ -31,28 +37,58 @@ func (q *quantizer) choose(ctx context.Context) error {
 	if err := q.chooseWidths(ctx); err != nil {
 		return err
 	}
-	var saved []candidate
-	for _, c := range q.candidates {
-		saved = append(saved, *c)
-	}
-	for {
-		if err := q.sequential(ctx); err != nil || !q.packs() {
+	chosen := q.snapshot()
+	var best []candidate // of those that keep the budget, what leaves least of it
+	least := int64(math.MaxInt64)
+	for try := 0; ; try++ {
+		if err := q.sequential(ctx); err != nil || !q.packs() || q.probe == nil {
 			return err
 		}
 		size, err := q.size()
-		if err != nil || size <= q.budget() {
+		if err != nil {
 			return err
 		}
-		q.margin += size - q.budget() + q.budget()/1000
-		for i, c := range q.candidates {
-			*c = saved[i]
+		spare := q.budget() - size
+		if spare >= 0 && spare < least {
+			best, least = q.snapshot(), spare
 		}
+		if best != nil && (spare < 0 || least <= q.budget()/spareParts || try >= fillTries) {
+			q.reset(best)
+			return nil
+		}
+		if q.margin -= spare; spare < 0 {
+			q.margin += q.budget() / 1000
+		} else {
+			q.margin += q.budget() / sequenceMargin
+		}
+		before := q.weightBytes()
+		q.reset(chosen)
 		if err := q.fitBudget(); err != nil {
 			return err
 		}
 		if err := q.doNoHarm(ctx); err != nil {
 			return err
 		}
+		if best != nil && q.weightBytes() <= before {
+			q.reset(best)
+			return nil
+		}
+	}
+}
+
+// snapshot returns the candidates as they are, for reset.
+func (q *quantizer) snapshot() []candidate {
+	all := make([]candidate, len(q.candidates))
+	for i, c := range q.candidates {
+		all[i] = *c
+	}
+	return all
+}
+
+// reset makes the candidates what they were.
+func (q *quantizer) reset(all []candidate) {
+	for i, c := range q.candidates {
+		*c = all[i]
 	}
 }
 
@@ -110,7 +146,7 @@ func (q *quantizer) doNoHarm(ctx context.Context) error {
 	}
 	for i, c := range q.candidates {
 		c.options = all[i]
-		c.why = fmt.Sprintf("%s, at least %d bit", c.why, widths[at])
+		c.why = fmt.Sprintf("%s, at least %s", c.why, widthName(q.widths()[at]))
 	}
 	if err != nil {
 		return err
@@ -130,7 +166,7 @@ func (q *quantizer) doNoHarm(ctx context.Context) error {
 // widestUniform sets the widest width for all weights that takes no more bytes than the weights may spend, or
 // than the file's budget allows, and returns its number among the widths, -1 if there is none.
 func (q *quantizer) widestUniform(spend int64) (int, error) {
-	for at := range widths {
+	for at := range q.widths() {
 		for _, c := range q.candidates {
 			c.choice = c.options[at]
 		}

@@ -91,6 +91,9 @@ func (c *candidate) encode(dst []byte, bits, threads int) error {
 	lv := kernels.DefaultLevels(f)
 	return c.eachSlab(threads, func(pool *kernels.Pool, rows []float32, lo, n int) error {
 		dst := dst[lo/kernels.PanelRows*f.PanelBytes(c.k):]
+		if bits >= evenBits {
+			return kernels.QuantizeEven(dst, c.evenStep(bits), rows, n, c.k, c.feedback, c.importance, pool)
+		}
 		if c.feedback != nil {
 			return kernels.QuantizeFeedback(dst, f, lv, rows, n, c.k, c.feedback, pool)
 		}

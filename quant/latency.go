@@ -180,7 +180,7 @@ func (q *quantizer) latency() (*Latency, error) {
 	if err != nil {
 		return nil, err
 	}
-	chosen := func(c *candidate) int { return c.choice.bits }
+	chosen := func(c *candidate) int { return storedBits(c.choice.bits) }
 	l := &Latency{Device: p.d.Name, Source: p.d.Source,
 		PredictedMS: 1e3 * p.total(q, chosen),
 		FloatMS:     1e3 * p.total(q, func(*candidate) int { return 32 })}
@@ -223,7 +223,7 @@ func (q *quantizer) fitLatency(ctx context.Context) error {
 		return err
 	}
 	limit := q.o.MaxLatency / 1e3
-	chosen := func(c *candidate) int { return c.choice.bits }
+	chosen := func(c *candidate) int { return storedBits(c.choice.bits) }
 	for _, c := range q.candidates {
 		c.choice = slices.MinFunc(c.options, func(a, b option) int { return cmp.Compare(p.seconds(c, a.bits), p.seconds(c, b.bits)) })
 	}

@@ -23,8 +23,21 @@ const (
 	// longer small beside what the calibration data did not show. An estimate is trusted a little less than a
 	// measurement.
 	calibratedDamping = 0.3
-	estimateDamping   = 0.4
+	// scarceDamping and scarceSequence, in sequence, are added for each column that there is to a row of images: what few rows do not show is not free, and
+	// rows of one image are alike. On held-out images, mobilenet 0.75 at 1/8 loses 0.029 of its logits' squares without the two, 0.0186 with
+	// 1 and 3, and 0.0163 with 3 and 10.
+	scarceDamping   = 3
+	scarceSequence  = 10
+	estimateDamping = 0.4
 )
+
+// scarce is what is added to a damping for each column that there is to a row: nothing where rows are tokens of a text, which are many and differ.
+func (q *quantizer) scarce(images float64) float64 {
+	if q.m.Meta.LM != nil {
+		return 0
+	}
+	return images
+}
 
 // feedbackBudget counts second moments of k x k float32 and what is made of them, as large, against momentsLimit.
 type feedbackBudget struct{ bytes int64 }

@@ -103,7 +103,7 @@ func TestMomentsOverTheLimit(t *testing.T) {
 	byName := map[string]*candidate{}
 	for _, c := range q.candidates {
 		byName[c.name] = c
-		c.use(ms.of[c.name], map[product]*kernels.Feedback{})
+		c.use(ms.of[c.name], map[product]*kernels.Feedback{}, 0)
 	}
 	if c := byName["gate"]; c.feedback == nil || c.basis != "error feedback" {
 		t.Errorf("gate: %q", c.basis)

@@ -47,20 +47,16 @@ func halves(dst []byte, x []float32, bits int) {
 // convolutions were searched on held-out images: with mobilenet 0.25 at 1/6, the mean KL is 0.032, 0.021, 0.013, 0.016 and 0.018 with 3 to 7 bits, and
 // 0.076 with 4 bits and nothing diffused.
 const (
-	fullMantissa     = 10
-	filterMantissa   = 5 // of grouped convolutions
-	constantMantissa = 7 // of biases, in packed files
+	fullMantissa   = 10
+	filterMantissa = 5 // of grouped convolutions
 )
 
 // mantissa returns how many bits of a constant's mantissas the file keeps.
 func (q *quantizer) mantissa(t *tensor.Tensor) int {
-	switch {
-	case !q.packs():
-		return fullMantissa
-	case len(t.Shape) > 1:
+	if q.packs() && len(t.Shape) > 1 {
 		return filterMantissa
 	}
-	return constantMantissa
+	return fullMantissa
 }
 
 // shortened rounds x to a mantissa of so many bits; what is not finite and what would leave float32's range stays.

@@ -74,7 +74,7 @@ func (q *quantizer) curve() ([]Point, error) {
 			p.PredictedLoss += c.sens * c.choice.err
 		}
 		if clock != nil {
-			p.PredictedMS = 1e3 * clock.total(q, func(c *candidate) int { return c.choice.bits })
+			p.PredictedMS = 1e3 * clock.total(q, func(c *candidate) int { return storedBits(c.choice.bits) })
 		}
 		if n := float64(q.m.Meta.Parameters); n > 0 {
 			p.BitsPerW, p.RatioVsF32 = 8*float64(size)/n, 4*n/float64(size)

@@ -83,7 +83,7 @@ func (q *quantizer) reserve(m *model.Model) {
 	figure := func() *float64 { return digits4(ptr(10 + 40*rng.Float64())) }
 	p := Proof{Calibration: q.calibrationName(), Tensors: map[string]TensorProof{}}
 	for _, c := range q.candidates {
-		p.Tensors[c.name] = TensorProof{Bits: c.choice.bits, SQNR: figure(), Weighted: figure()}
+		p.Tensors[c.name] = TensorProof{Bits: storedBits(c.choice.bits), SQNR: figure(), Weighted: figure()}
 	}
 	if q.o.Eval != nil {
 		room := make([]byte, evaluationRoom)

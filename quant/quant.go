@@ -258,7 +258,7 @@ func (q *quantizer) report(ctx context.Context, out *model.Model) (*Report, erro
 	}
 	for _, c := range q.candidates {
 		t := TensorReport{
-			Name: c.name, Shape: c.t.Shape, Bits: c.choice.bits, Bytes: c.choice.bytes,
+			Name: c.name, Shape: c.t.Shape, Bits: storedBits(c.choice.bits), Bytes: c.choice.bytes,
 			RelError: c.choice.err, ActBits: q.activations(c), Why: c.reason(),
 		}
 		t.findSignals(c)
@@ -319,6 +319,9 @@ func (c *candidate) reason() string {
 			}
 		}
 	}
+	if c.choice.bits >= evenBits {
+		why += "; " + widthName(c.choice.bits)
+	}
 	if c.basis == "" {
 		return why
 	}
@@ -378,7 +381,7 @@ func number(v *float64) string {
 
 // dtypeOf returns the element type of a width.
 func dtypeOf(bits int) tensor.DType {
-	switch bits {
+	switch storedBits(bits) {
 	case halfBits:
 		return tensor.F16
 	case 8:

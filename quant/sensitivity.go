@@ -23,7 +23,7 @@ func (q *quantizer) measureOptions(ctx context.Context) error {
 	for i, c := range q.candidates {
 		q.o.progress("measure widths", i, len(q.candidates))
 		c.options = c.options[:0]
-		for _, bits := range widths {
+		for _, bits := range q.widths() {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -124,9 +124,9 @@ func (q *quantizer) sensitivity(ctx context.Context, together []*candidate) erro
 	for _, c := range together {
 		c.sens = 0
 		for _, o := range c.options {
-			if o.bits == probeBits && o.err > 0 {
+			if o.bits == q.probeBits() && o.err > 0 {
 				lost += float64(share(c) * o.err)
-				q.place(alone.Graph, c, probeBits)
+				q.place(alone.Graph, c, o.bits)
 			}
 		}
 	}

@@ -135,6 +135,17 @@ func (m *RGB) Crop(x, y, w, h int) *RGB {
 	return out
 }
 
+// Mirror returns the image with left and right exchanged.
+func (m *RGB) Mirror() *RGB {
+	out := &RGB{W: m.W, H: m.H, Pix: make([]byte, len(m.Pix))}
+	for at := 0; at < len(m.Pix); at += 3 * m.W {
+		for x := range m.W {
+			copy(out.Pix[at+3*x:][:3], m.Pix[at+3*(m.W-1-x):])
+		}
+	}
+	return out
+}
+
 // paste draws src with its top left corner at (x, y).
 func (m *RGB) paste(src *RGB, x, y int) {
 	x0, x1 := max(x, 0), min(x+src.W, m.W)
