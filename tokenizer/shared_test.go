@@ -14,17 +14,7 @@ import (
 // shared returns the path of a file beside the project, or skips the test.
 func shared(t testing.TB, name string) string {
 	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
-	path := filepath.Join(dir, "..", "shared", filepath.FromSlash(name))
+	path := filepath.Join("..", "..", "shared", filepath.FromSlash(name))
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("../shared/%s is not here", name)
 	}
