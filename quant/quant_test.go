@@ -131,7 +131,7 @@ func TestBudgets(t *testing.T) {
 		}
 	}
 	var gate *fault.Gate
-	if _, _, err := Apply(context.Background(), m, Options{Strategy: Adaptive, TargetBytes: 10_000}); !errors.As(err, &gate) || !strings.Contains(err.Error(), "cannot be met") {
+	if _, _, err := Apply(context.Background(), m, Options{Strategy: Adaptive, TargetBytes: 5_000}); !errors.As(err, &gate) || !strings.Contains(err.Error(), "cannot be met") {
 		t.Errorf("an impossible budget: %v", err)
 	}
 }
