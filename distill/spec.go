@@ -25,11 +25,13 @@ type Target struct {
 //	conv 16,32,64 x2        stages of 3x3 convolutions with so many channels, two in each (x1 without), batch normalization
 //	                        and Relu behind each; a stage ends in 2x2 max pooling but the last, which is averaged; the head
 //	conv 16,32 x2 res       the same, the second and later convolutions of a stage with a residual around them
+//	dense 10                products with so many outputs, batch normalization and Relu behind each; the head
+//	dense 32,16 pool=2      the same for the averages of squares of 2x2 pixels
 //	llama hidden=128 layers=4 heads=4 kv=2 inner=384 ctx=256 vocab=4096
 //	                        a decoder as Llama's; heads is hidden/32 without, kv heads, inner 3 hidden, ctx and vocab the target's;
 //	                        the head shares the embedding
 //
-// Weights are drawn from normal distributions with the target's seed: He et al. (2015) for convolutions, .02 for decoders.
+// Weights are drawn from normal distributions with the target's seed: He et al. (2015) for pictures, .02 for decoders.
 func FromSpec(spec string, t Target) (*model.Model, error) {
 	words := strings.Fields(spec)
 	if len(words) == 0 {
@@ -41,10 +43,12 @@ func FromSpec(spec string, t Target) (*model.Model, error) {
 	switch words[0] {
 	case "conv":
 		meta, err = b.conv(words[1:], t)
+	case "dense":
+		meta, err = b.dense(words[1:], t)
 	case "llama":
 		meta, err = b.llama(words[1:], t)
 	default:
-		err = fmt.Errorf("no family %q: there are conv and llama", words[0])
+		err = fmt.Errorf("no family %q: there are conv, dense and llama", words[0])
 	}
 	if err != nil {
 		return nil, &fault.Usage{What: fmt.Sprintf("student %q: %v", spec, err)}
@@ -119,9 +123,6 @@ func (b *builder) conv(words []string, t Target) (model.Meta, error) {
 	if len(words) == 0 {
 		return meta, fmt.Errorf("the channels of the stages are missing")
 	}
-	if t.Channels < 1 || t.Height < 1 || t.Width < 1 || t.Classes < 1 {
-		return meta, fmt.Errorf("the data has no pictures of a known size and classes")
-	}
 	repeat, residual := 1, false
 	for _, w := range words[1:] {
 		switch n, found := strings.CutPrefix(w, "x"); {
@@ -140,9 +141,11 @@ func (b *builder) conv(words []string, t Target) (model.Meta, error) {
 	if side := min(t.Height, t.Width); len(stages) > 30 || side>>(len(stages)-1) < 1 {
 		return meta, fmt.Errorf("%d stages halve pictures of %dx%d to nothing", len(stages), t.Height, t.Width)
 	}
-	b.graph.Inputs = []model.Value{{Name: "input", Type: model.Type{DType: tensor.F32,
-		Shape: []model.Dim{model.Sym("batch"), model.Known(t.Channels), model.Known(t.Height), model.Known(t.Width)}}}}
-	x, channels := "input", t.Channels
+	x, err := b.pictures(t)
+	if err != nil {
+		return meta, err
+	}
+	channels := t.Channels
 	for i, s := range stages {
 		n, err := number(s)
 		if err != nil {
@@ -162,16 +165,35 @@ func (b *builder) conv(words []string, t Target) (model.Meta, error) {
 	}
 	x = b.node("GlobalAveragePool", "pooled", nil, x)
 	x = b.node("Flatten", "features", nil, x)
-	w := b.normal("head.weight", math.Sqrt(1/float64(channels)), t.Classes, channels)
-	b.node("Gemm", "logits", model.Attrs{"transB": model.IntAttr(1)}, x, w, b.filled("head.bias", 0, t.Classes))
-	b.graph.Outputs = []model.Value{{Name: "logits"}}
+	b.head(x, channels, t.Classes)
 	return meta, nil
+}
+
+// pictures adds the input of pictures and returns its name.
+func (b *builder) pictures(t Target) (string, error) {
+	if t.Channels < 1 || t.Height < 1 || t.Width < 1 || t.Classes < 1 {
+		return "", fmt.Errorf("the data has no pictures of a known size and classes")
+	}
+	b.graph.Inputs = []model.Value{{Name: "input", Type: model.Type{DType: tensor.F32,
+		Shape: []model.Dim{model.Sym("batch"), model.Known(t.Channels), model.Known(t.Height), model.Known(t.Width)}}}}
+	return "input", nil
+}
+
+// head adds the product whose outputs are the logits.
+func (b *builder) head(x string, in, classes int) {
+	w := b.normal("head.weight", math.Sqrt(1/float64(in)), classes, in)
+	b.node("Gemm", "logits", model.Attrs{"transB": model.IntAttr(1)}, x, w, b.filled("head.bias", 0, classes))
+	b.graph.Outputs = []model.Value{{Name: "logits"}}
 }
 
 // convolution adds a 3x3 convolution of the same size and its batch normalization.
 func (b *builder) convolution(name, x string, in, out int) string {
 	w := b.normal(name+".weight", math.Sqrt(2/float64(9*in)), out, in, 3, 3)
-	x = b.node("Conv", name, model.Attrs{"kernel_shape": model.IntsAttr(3, 3), "pads": model.IntsAttr(1, 1, 1, 1)}, x, w)
+	return b.normalized(name, b.node("Conv", name, model.Attrs{"kernel_shape": model.IntsAttr(3, 3), "pads": model.IntsAttr(1, 1, 1, 1)}, x, w), out)
+}
+
+// normalized adds the batch normalization of a layer's channels.
+func (b *builder) normalized(name, x string, out int) string {
 	scale, bias := b.filled(name+".norm.scale", 1, out), b.filled(name+".norm.bias", 0, out)
 	mean, variance := tensor.New(tensor.F32, out), tensor.New(tensor.F32, out)
 	for i := range variance.F32() {

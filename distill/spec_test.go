@@ -17,7 +17,7 @@ import (
 func TestSpecRefuses(t *testing.T) {
 	for _, spec := range []string{"", "mlp 3", "conv", "conv 0", "conv 8,x", "conv 8 y2", "conv 8 x0", "conv 1,1,1,1,1", "conv 9999999999",
 		"llama", "llama hidden=64", "llama hidden=64 layers=x", "llama hidden=63 layers=1 heads=1", "llama hidden=64 layers=1 heads=3",
-		"llama hidden=64 layers=1 heads=4 kv=3", "llama layers=2", "llama hidden=64 layers=9999", "llama width=3"} {
+		"llama hidden=64 layers=1 heads=4 kv=3", "dense", "dense 0", "dense 8 x2", "dense 8 pool=0", "dense 8 pool=99", "llama layers=2", "llama hidden=64 layers=9999", "llama width=3"} {
 		var usage *fault.Usage
 		target := picture
 		target.Vocab, target.Context = 50, 32
@@ -33,6 +33,13 @@ func TestSpecSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := 9*(1*8+8*8+8*16+16*16) + 2*(8+8+16+16) + 16*2 + 2
+	if m.Meta.Parameters != int64(want) {
+		t.Errorf("%d parameters, want %d", m.Meta.Parameters, want)
+	}
+	if m, err = distill.FromSpec("dense 12,6 pool=2", picture); err != nil {
+		t.Fatal(err)
+	}
+	want = picture.Channels*(picture.Height/2)*(picture.Width/2)*12 + 12*6 + 2*(12+6) + 6*2 + 2
 	if m.Meta.Parameters != int64(want) {
 		t.Errorf("%d parameters, want %d", m.Meta.Parameters, want)
 	}
@@ -157,5 +164,14 @@ func checkSlopes(t *testing.T, tape *grad.Tape, l *distill.Loss, in map[string]*
 				t.Errorf("%s: derivative %d is %g, differences say %g", p.Name, i, got, want)
 			}
 		}
+	}
+}
+
+// TestDense trains a student of products alone and computes with its file.
+func TestDense(t *testing.T) {
+	d := barsFolder(t, 64, 1, true)
+	_, r := trained(t, students(t, "dense 8,6 pool=2", d), distill.Options{Data: d, Eval: d, Epochs: 30, Batch: 16, Optimizer: "adamw", Rate: 0.02, Evals: 1})
+	if r.Metrics["top1"] < 0.8 {
+		t.Errorf("top1 is %g", r.Metrics["top1"])
 	}
 }

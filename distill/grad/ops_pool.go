@@ -18,10 +18,11 @@ var (
 // pool is a window that moves over each channel of a batch of pictures.
 type pool struct {
 	plane
-	x, y  image
-	batch int
-	whole bool // AveragePool divides by the window's size, padding included
-	after [2]int
+	x, y   image
+	batch  int
+	whole  bool // AveragePool divides by the window's size, padding included
+	after  [2]int
+	ys, xs []reach // of each row and column of the output
 }
 
 func newPool(b *binding) (*pool, error) {
@@ -50,23 +51,35 @@ func newPool(b *binding) (*pool, error) {
 	if spatial == 2 {
 		v.after[0] = w.After[0]
 	}
+	v.ys = reaches(v.y.h, v.x.h, v.kh, v.sh, v.dh, v.top)
+	v.xs = reaches(v.y.w, v.x.w, v.kw, v.sw, v.dw, v.left)
 	return v, nil
 }
 
-// window calls f for each input in the window of an output, at its place in the picture.
-func (v *pool) window(c, oy, ox int, f func(at int)) {
-	for ky := range v.kh {
-		iy := oy*v.sh + ky*v.dh - v.top
-		if iy < 0 || iy >= v.x.h {
-			continue
+// reach is those taps of a window along an axis, [lo, hi), that lie inside of the picture.
+type reach struct{ lo, hi int }
+
+// reaches returns them for each of n outputs.
+func reaches(n, in, kernel, stride, dilation, before int) []reach {
+	list := make([]reach, n)
+	for o := range list {
+		inside := func(k int) bool { i := o*stride + k*dilation - before; return i >= 0 && i < in }
+		t := reach{hi: kernel}
+		for t.lo < t.hi && !inside(t.lo) {
+			t.lo++
 		}
-		for kx := range v.kw {
-			ix := ox*v.sw + kx*v.dw - v.left
-			if ix >= 0 && ix < v.x.w {
-				f(c*v.x.cs + iy*v.x.hs + ix*v.x.ws)
-			}
+		for t.hi > t.lo && !inside(t.hi-1) {
+			t.hi--
 		}
+		list[o] = t
 	}
+	return list
+}
+
+// first returns where the first tap of an output's window that lies inside is in the picture, and the distances of the others.
+func (v *pool) first(c, oy, ox int) (at, down, right int) {
+	at = c*v.x.cs + (oy*v.sh+v.ys[oy].lo*v.dh-v.top)*v.x.hs + (ox*v.sw+v.xs[ox].lo*v.dw-v.left)*v.x.ws
+	return at, v.dh * v.x.hs, v.dw * v.x.ws
 }
 
 // outputs calls f for each output of picture i: with its number and its place.
@@ -118,21 +131,15 @@ func (v *pool) largest(dst []float32, from []int32, src []float32) {
 		for oy := range v.y.h {
 			for ox := range v.y.w {
 				best := int64(math.MinInt64)
-				for ky := range v.kh {
-					iy := oy*v.sh + ky*v.dh - v.top
-					if uint(iy) >= uint(v.x.h) {
-						continue
-					}
-					row := c*v.x.cs + iy*v.x.hs
-					for kx := range v.kw {
-						ix := ox*v.sw + kx*v.dw - v.left
-						if uint(ix) >= uint(v.x.w) {
-							continue
-						}
-						p := row + ix*v.x.ws
+				row, down, right := v.first(c, oy, ox)
+				for range v.ys[oy].hi - v.ys[oy].lo {
+					p := row
+					for range v.xs[ox].hi - v.xs[ox].lo {
 						bits := int32(math.Float32bits(src[p]))
 						best = max(best, int64(bits^bits>>31&math.MaxInt32)<<32|int64(math.MaxInt32-p))
+						p += right
 					}
+					row += down
 				}
 				at := c*v.y.cs + oy*v.y.hs + ox*v.y.ws
 				from[at] = -1
@@ -148,7 +155,7 @@ func (v *pool) largest(dst []float32, from []int32, src []float32) {
 	}
 }
 
-// share is the number by which AveragePool divides.
+// share is what a window's elements are multiplied with in AveragePool.
 func (v *pool) share(oy, ox int) float32 {
 	count := func(o, stride, kernel, dilation, before, in, after int) int {
 		n := 0
@@ -171,13 +178,25 @@ func bindAveragePool(b *binding, s *step) error {
 	}
 	x, y := b.in[0], b.out[0]
 	cost := v.y.ns * v.kh * v.kw
+	shares := make([]float32, v.y.h*v.y.w)
+	for i := range shares {
+		shares[i] = v.share(i/v.y.w, i%v.y.w)
+	}
 	s.forward = run(b.split(v.batch, cost, func(_, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			src := x.x()[i*v.x.ns : (i+1)*v.x.ns]
 			v.outputs(i, func(c, oy, ox, at int) {
 				var sum float32
-				v.window(c, oy, ox, func(p int) { sum += src[p] })
-				y.x()[at] = sum * v.share(oy, ox)
+				row, down, right := v.first(c, oy, ox)
+				for range v.ys[oy].hi - v.ys[oy].lo {
+					p := row
+					for range v.xs[ox].hi - v.xs[ox].lo {
+						sum += src[p]
+						p += right
+					}
+					row += down
+				}
+				y.x()[at] = sum * shares[oy*v.y.w+ox]
 			})
 		}
 	}))
@@ -185,8 +204,16 @@ func bindAveragePool(b *binding, s *step) error {
 		for i := lo; i < hi; i++ {
 			dx := x.sink(i*v.x.ns, (i+1)*v.x.ns)
 			v.outputs(i, func(c, oy, ox, at int) {
-				g := y.dy()[at] * v.share(oy, ox)
-				v.window(c, oy, ox, func(p int) { dx[p] += g })
+				g := y.dy()[at] * shares[oy*v.y.w+ox]
+				row, down, right := v.first(c, oy, ox)
+				for range v.ys[oy].hi - v.ys[oy].lo {
+					p := row
+					for range v.xs[ox].hi - v.xs[ox].lo {
+						dx[p] += g
+						p += right
+					}
+					row += down
+				}
 			})
 		}
 	})
