@@ -1,6 +1,9 @@
 package distill
 
-import "math/rand/v2"
+import (
+	"math"
+	"math/rand/v2"
+)
 
 // Augment changes pictures at random so that a student sees each in many forms. The zero value changes nothing.
 type Augment struct {
@@ -56,6 +59,28 @@ func (a *Augment) Apply(dst, src []float32, channels, h, w int, r *rand.Rand) {
 			if x0, x1 := max(cx, 0), min(cx+a.Cutout, w); x0 < x1 {
 				clear(dst[(c*h+y)*w+x0 : (c*h+y)*w+x1])
 			}
+		}
+	}
+}
+
+// mix changes the picture dst [channels, h, w] into one of itself and other: half of the time the mean of both with a random weight (Zhang et al.,
+// "mixup", 2018), else itself with a random rectangle of the other (Yun et al., "CutMix", 2019). A teacher that labels the results shows a
+// student much more of itself than a few thousand pictures do (Beyer et al., "A good teacher is patient and consistent", 2022).
+func mix(dst, other []float32, channels, h, w int, r *rand.Rand) {
+	share := r.Float32() // of the other
+	if r.IntN(2) == 0 {
+		for i, v := range other {
+			dst[i] = float32(dst[i]*(1-share)) + float32(v*share)
+		}
+		return
+	}
+	side := math.Sqrt(float64(share))
+	high, wide := int(side*float64(h)), int(side*float64(w))
+	y0, x0 := r.IntN(h-high+1), r.IntN(w-wide+1)
+	for c := range channels {
+		for y := y0; y < y0+high; y++ {
+			at := (c*h+y)*w + x0
+			copy(dst[at:at+wide], other[at:at+wide])
 		}
 	}
 }

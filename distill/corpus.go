@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/dataset/picture"
@@ -93,6 +94,8 @@ type pictures struct {
 	labels           []int32
 	sum              hash.Hash
 	augment          Augment
+	mix              bool
+	other            []float32 // room for a picture that another is mixed with
 }
 
 func openPictures(ctx context.Context, d *dataset.Data, student, teacher *model.Model, o *Options) (*pictures, error) {
@@ -100,7 +103,7 @@ func openPictures(ctx context.Context, d *dataset.Data, student, teacher *model.
 	if o.Limit > 0 {
 		n = min(n, o.Limit)
 	}
-	p := &pictures{sum: sha256.New(), augment: o.Augment}
+	p := &pictures{sum: sha256.New(), augment: o.Augment, mix: o.Mix}
 	var err error
 	if p.student, err = newScene(student, n); err != nil {
 		return nil, fmt.Errorf("student: %w", err)
@@ -185,9 +188,14 @@ func (p *pictures) batch(size int) *batch {
 
 func (p *pictures) read(b *batch, place, sample int, r *rand.Rand) {
 	b.labels[place] = p.labels[sample]
-	var again rand.PCG
+	var again, mixed rand.PCG
+	partner := -1
 	if r != nil {
 		again.Seed(r.Uint64(), r.Uint64()) // the same changes for both models
+		if p.mix && r.IntN(2) == 0 {
+			partner = r.IntN(p.samples())
+			mixed.Seed(r.Uint64(), r.Uint64())
+		}
 	}
 	write := func(s *scene, in map[string]*tensor.Tensor) {
 		n := s.size()
@@ -198,6 +206,13 @@ func (p *pictures) read(b *batch, place, sample int, r *rand.Rand) {
 		}
 		source := again
 		p.augment.Apply(dst, src, s.channels, s.h, s.w, rand.New(&source))
+		if partner >= 0 {
+			source = mixed
+			changes := rand.New(&source)
+			p.other = slices.Grow(p.other[:0], n)[:n]
+			p.augment.Apply(p.other, s.pixels[partner*n:(partner+1)*n], s.channels, s.h, s.w, changes)
+			mix(dst, p.other, s.channels, s.h, s.w, changes)
+		}
 	}
 	write(p.student, b.student)
 	if p.teacher != p.student {

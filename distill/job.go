@@ -32,8 +32,8 @@ type job struct {
 	classes int
 	teacher *teacher
 	reader  *reader
-	match   *relation
-	feature string // the student's
+	match   matcher
+	pairs   []pair // the values that are compared
 	total   int    // steps of a run
 	tries   []Try
 }
@@ -110,14 +110,12 @@ func (j *job) begin(m *model.Model) error {
 		}
 	}
 	if o.Teacher != nil {
-		of := ""
 		if o.Feature != "" {
-			if of, j.feature, err = features(o.Feature, o.Teacher.Graph, m.Graph); err != nil {
+			if j.pairs, j.match, err = features(o, m.Graph); err != nil {
 				return err
 			}
-			j.match = newRelation(o.Batch)
 		}
-		if j.teacher, err = newTeacher(o.Teacher, o.Batch, j.corpus.rows(), o.TopK, o.Temperature, of, o); err != nil {
+		if j.teacher, err = newTeacher(o.Teacher, o.Batch, j.corpus.rows(), o.TopK, o.Temperature, j.pairs, o); err != nil {
 			return err
 		}
 	} else if o.Feature != "" {
@@ -130,15 +128,8 @@ func (j *job) begin(m *model.Model) error {
 	return nil
 }
 
-// features finds the values that are compared.
-func features(s string, teacher, student *model.Graph) (of, with string, err error) {
-	if s != "auto" {
-		of, with, found := strings.Cut(s, "=")
-		if !found || of == "" || with == "" {
-			return "", "", &fault.Usage{What: fmt.Sprintf("features %q: want auto, or TEACHER=STUDENT with the names of two values", s)}
-		}
-		return of, with, nil
-	}
+// features finds the values that are compared, and how.
+func features(o *Options, student *model.Graph) ([]pair, matcher, error) {
 	last := func(g *model.Graph) string {
 		for _, n := range g.Nodes {
 			if n.Outputs[0] == logitsOf(g) {
@@ -147,7 +138,18 @@ func features(s string, teacher, student *model.Graph) (of, with string, err err
 		}
 		return ""
 	}
-	return last(teacher), last(student), nil
+	switch o.Feature {
+	case Stages:
+		list, err := stages(o.Teacher.Graph, student)
+		return list, imitation{}, err
+	case "auto":
+		return []pair{{last(o.Teacher.Graph), last(student)}}, newRelation(o.Batch), nil
+	}
+	of, with, found := strings.Cut(o.Feature, "=")
+	if !found || of == "" || with == "" {
+		return nil, nil, &fault.Usage{What: fmt.Sprintf("features %q: want auto, stages, or TEACHER=STUDENT with the names of two values", o.Feature)}
+	}
+	return []pair{{of, with}}, newRelation(o.Batch), nil
 }
 
 func (j *job) closeTeacher() {
@@ -174,7 +176,7 @@ type run struct {
 	order   []int
 	epoch   int
 	state   state
-	target  *tensor.Tensor // the teacher's feature of the batch
+	target  []*tensor.Tensor // the teacher's features of the batch
 }
 
 // newRun binds a student.
@@ -196,7 +198,9 @@ func (j *job) newRun(m *model.Model, seed uint64, control bool) (*run, error) {
 	outputs := []string{out}
 	matched := j.match != nil && !control
 	if matched {
-		outputs = append(outputs, j.feature)
+		for _, p := range j.pairs {
+			outputs = append(outputs, p.student)
+		}
 	}
 	tape, err := grad.New(m.Graph, grad.Options{Shapes: shapes, Fixed: fixed, Outputs: outputs, BatchStats: !o.Frozen, Eval: runtime.Eval, Pool: o.pool})
 	if err != nil {
@@ -222,11 +226,17 @@ func (j *job) newRun(m *model.Model, seed uint64, control bool) (*run, error) {
 		}
 	}
 	if matched {
-		if tape.OutputGrad(j.feature) == nil {
-			return nil, &fault.Usage{What: fmt.Sprintf("no weight has a part in the student's value %q", j.feature)}
+		for _, p := range j.pairs {
+			if tape.OutputGrad(p.student) == nil {
+				return nil, &fault.Usage{What: fmt.Sprintf("no weight has a part in the student's value %q", p.student)}
+			}
 		}
 		r.trainer.Extra = func() (float64, error) {
-			return j.match.gradient(tape.OutputGrad(j.feature), tape.Output(j.feature).F32(), r.target.F32(), o.FeatureWeight), nil
+			var sum float64
+			for i, p := range j.pairs {
+				sum += j.match.gradient(tape.OutputGrad(p.student), tape.Output(p.student).F32(), r.target[i].F32(), o.FeatureWeight)
+			}
+			return sum, nil
 		}
 	}
 	return r, nil

@@ -54,7 +54,7 @@ func RecordLabels(ctx context.Context, m *model.Model, d *dataset.Data, path str
 		return nil, err
 	}
 	size := min(o.Batch, n.Samples)
-	t, err := newTeacher(m, size, n.Rows, n.K, n.Temperature, "", &o)
+	t, err := newTeacher(m, size, n.Rows, n.K, n.Temperature, nil, &o)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ type Report struct {
 	Feature     string  `json:"feature,omitempty"`
 	Smoothing   float64 `json:"smoothing,omitempty"`
 	Augment     Augment `json:"augment"`
+	Mix         bool    `json:"mix,omitempty"`
 	Views       int     `json:"views,omitempty"`
 	Optimizer   string  `json:"optimizer"`
 	Rate        float64 `json:"rate"`
@@ -85,7 +86,7 @@ type Comparison struct {
 func (j *job) newReport(m *model.Model) *Report {
 	o := &j.o
 	r := &Report{Student: m.Meta.Name, Parameters: m.Meta.Parameters, Data: o.Data.Name(), Samples: j.corpus.samples(), Batch: o.Batch,
-		Alpha: o.Alpha, Temperature: o.Temperature, Smoothing: o.Smoothing, Augment: o.Augment, Views: o.Views, Optimizer: o.Optimizer,
+		Alpha: o.Alpha, Temperature: o.Temperature, Smoothing: o.Smoothing, Augment: o.Augment, Mix: o.Mix, Views: o.Views, Optimizer: o.Optimizer,
 		Rate: o.Rate, Decay: max(o.Decay, 0), Quantized: len(o.Quantized), Feature: o.Feature, Tries: j.tries, TeacherHash: o.TeacherHash}
 	if o.Eval != nil {
 		r.EvalData = o.Eval.Name()

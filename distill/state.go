@@ -53,6 +53,9 @@ func (r *run) settings() string {
 	for _, name := range slices.Sorted(maps.Keys(o.Quantized)) {
 		fmt.Fprintln(h, name, o.Quantized[name].DType)
 	}
+	if o.Mix {
+		fmt.Fprintln(h, "mix")
+	}
 	if o.Labels != nil {
 		fmt.Fprintln(h, o.Labels.Info)
 	}

@@ -42,7 +42,7 @@ type teacher struct {
 	session *runtime.Session
 	fixed   map[string]*tensor.Tensor // inputs besides the batch's
 	in      map[string]*tensor.Tensor
-	feature int // the output with the feature; -1: none
+	outputs int // the features come after so many
 	classes int
 	pool    *kernels.Pool
 	logits  []float32
@@ -53,13 +53,13 @@ type teacher struct {
 }
 
 // newTeacher prepares a model to label batches of size samples with rows rows each: with the k likeliest classes at a
-// temperature. feature names an inner value that is wanted too, or is "".
-func newTeacher(m *model.Model, size, rows int, k int, temperature float64, feature string, o *Options) (*teacher, error) {
+// temperature. The teacher's values of features are wanted too.
+func newTeacher(m *model.Model, size, rows int, k int, temperature float64, features []pair, o *Options) (*teacher, error) {
 	classes, err := classesOf(m)
 	if err != nil {
 		return nil, err
 	}
-	t := &teacher{fixed: map[string]*tensor.Tensor{}, in: map[string]*tensor.Tensor{}, feature: -1, classes: classes, pool: o.pool,
+	t := &teacher{fixed: map[string]*tensor.Tensor{}, in: map[string]*tensor.Tensor{}, outputs: len(m.Graph.Outputs), classes: classes, pool: o.pool,
 		k: min(k, classes), t: float32(temperature)}
 	ro := runtime.Options{Threads: o.pool.Threads()}
 	if m.Meta.LM != nil {
@@ -71,13 +71,14 @@ func newTeacher(m *model.Model, size, rows int, k int, temperature float64, feat
 		}
 		t.fixed["logits_index"] = index
 	}
-	if feature != "" {
+	if len(features) > 0 {
 		c := *m
 		c.Graph = m.Graph.Clone()
-		t.feature = len(c.Graph.Outputs)
-		c.Graph.Outputs = append(c.Graph.Outputs, model.Value{Name: feature})
+		for _, p := range features {
+			c.Graph.Outputs = append(c.Graph.Outputs, model.Value{Name: p.teacher})
+		}
 		if err := c.Graph.Infer(); err != nil {
-			return nil, &fault.Usage{What: fmt.Sprintf("the teacher's feature %q: %v", feature, err)}
+			return nil, &fault.Usage{What: fmt.Sprintf("the teacher's features: %v", err)}
 		}
 		m = &c
 	}
@@ -92,8 +93,8 @@ func newTeacher(m *model.Model, size, rows int, k int, temperature float64, feat
 
 func (t *teacher) close() { t.session.Close() }
 
-// label returns the soft labels of a batch, valid until the next, and the feature's tensor if one is wanted.
-func (t *teacher) label(ctx context.Context, b *batch) (*Soft, *tensor.Tensor, error) {
+// label returns the soft labels of a batch, valid until the next, and the features that are wanted.
+func (t *teacher) label(ctx context.Context, b *batch) (*Soft, []*tensor.Tensor, error) {
 	for name, v := range b.teacher {
 		t.in[name] = v
 	}
@@ -122,8 +123,5 @@ func (t *teacher) label(ctx context.Context, b *batch) (*Soft, *tensor.Tensor, e
 				t.room[part*t.classes:(part+1)*t.classes], t.t)
 		}
 	}))
-	if t.feature < 0 {
-		return &t.soft, nil, nil
-	}
-	return &t.soft, out[t.feature], nil
+	return &t.soft, out[t.outputs:], nil
 }

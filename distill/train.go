@@ -40,10 +40,13 @@ type Options struct {
 	Temperature float64 // Auto, or above 0
 	Smoothing   float64
 	TopK        int // classes of a teacher's labels, besides the tail; 0: 64
-	// Feature matching (see relation): the values to compare, "" for none, "auto" for what the last product reads, or
-	// TEACHER=STUDENT; and the factor of that loss.
+	// Feature matching: the values to compare, "" for none; "auto" for what the last product reads, or TEACHER=STUDENT, see relation; Stages
+	// for what each stage hands on, see imitation. And the factor of that loss.
 	Feature       string
-	FeatureWeight float64 // 0: 1000
+	FeatureWeight float64 // 0: 1000, and 10 for Stages
+
+	// Mix trains on random mixtures of two pictures in place of half of the pictures; the teacher labels them as they come, Alpha must be 1.
+	Mix bool
 
 	Optimizer string  // sgd (Nesterov's momentum .9) or adamw; "": adamw for language models, else sgd
 	Rate      float64 // the highest learning rate; 0: .05 for sgd, .003 for adamw
@@ -118,6 +121,9 @@ func (o *Options) defaults(m *model.Model) error {
 		number(&o.Decay, 0.01)
 	}
 	number(&o.Warmup, 0.05)
+	if o.Feature == Stages {
+		number(&o.FeatureWeight, 10)
+	}
 	number(&o.FeatureWeight, 1000)
 	number(&o.Temperature, 1)
 	if lm {
@@ -151,6 +157,9 @@ func (o *Options) check() error {
 	if o.Temperature != Auto && o.Temperature <= 0 {
 		return &fault.Usage{What: fmt.Sprintf("temperature is %g, which is not above 0", o.Temperature)}
 	}
+	if o.Mix && (o.Teacher == nil || o.Alpha != 1 || o.Control) {
+		return &fault.Usage{What: "a mixture of pictures has no label but the teacher's: --mix needs a teacher and --alpha 1, and no --control"}
+	}
 	return nil
 }
 
@@ -174,7 +183,7 @@ func (o *Options) view(seed uint64, epoch, sample int) (int, *rand.Rand) {
 		}
 		return view, o.Labels.Info.picks(view, sample)
 	}
-	if o.Augment == (Augment{}) {
+	if o.Augment == (Augment{}) && !o.Mix {
 		return 0, nil
 	}
 	if o.Views > 0 {

@@ -111,6 +111,7 @@ func TestTrain(t *testing.T) {
 		"teacher":  {Data: d, Teacher: teacher, Alpha: 0.9, Temperature: 4, Augment: distill.Augment{Shift: 1}},
 		"bare":     {Data: bare, Teacher: teacher, Alpha: 1, Temperature: 2},
 		"features": {Data: d, Teacher: teacher, Alpha: 0.9, Temperature: 4, Feature: "auto", FeatureWeight: 10},
+		"mix":      {Data: bare, Teacher: teacher, Alpha: 1, Temperature: 2, Mix: true},
 		"tuned":    {Data: d, Teacher: teacher, Alpha: distill.Auto, Temperature: distill.Auto},
 		"time":     {Data: d, Teacher: teacher, Alpha: 0.9, Time: 400e6},
 	} {
@@ -322,6 +323,8 @@ func TestTrainRefuses(t *testing.T) {
 		"optimizer":     {student, distill.Options{Data: d, Optimizer: "magic"}},
 		"feature":       {student, distill.Options{Data: d, Teacher: teacher, Alpha: 1, Feature: "nothing"}},
 		"feature name":  {student, distill.Options{Data: d, Teacher: teacher, Alpha: 1, Feature: "a=b"}},
+		"mix and label": {student, distill.Options{Data: d, Teacher: teacher, Alpha: 0.9, Mix: true}},
+		"mix alone":     {student, distill.Options{Data: d, Mix: true}},
 		"feature alone": {student, distill.Options{Data: d, Feature: "auto"}},
 		"batch":         {student, distill.Options{Data: d, Batch: -1}},
 		"rate":          {student, distill.Options{Data: d, Rate: math.NaN()}},

@@ -141,7 +141,7 @@ func (r *run) measure(ctx context.Context, samples []int) (float64, error) {
 		return 0, err
 	}
 	size := r.o.Batch
-	student, err := newTeacher(out, size, r.corpus.rows(), r.classes, 1, "", &r.o)
+	student, err := newTeacher(out, size, r.corpus.rows(), r.classes, 1, nil, &r.o)
 	if err != nil {
 		return 0, err
 	}

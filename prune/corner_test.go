@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"errors"
 	"math"
 	"testing"
 
@@ -78,5 +79,50 @@ func TestImportanceOfGroups(t *testing.T) {
 				t.Errorf("%s, channel %d: %g, want %g", name, i, got, want)
 			}
 		}
+	}
+}
+
+// Where a split would have a part without channels, the cut is refused and the move has no price; the other part can lose its channels.
+func TestSplitKeepsParts(t *testing.T) {
+	conv := func(name, x, w string) *model.Node {
+		return &model.Node{Domain: model.DomainDsk, Op: "Conv", Name: name, Inputs: []string{x, w}, Outputs: []string{name}, Attrs: model.Attrs{}}
+	}
+	dims := []model.Dim{model.Known(1), model.Known(1), model.Known(2), model.Known(2)}
+	g := &model.Graph{
+		Inputs:  []model.Value{{Name: "x", Type: model.Type{DType: tensor.F32, Shape: dims}}},
+		Outputs: []model.Value{{Name: "b"}, {Name: "c"}},
+		Nodes: []*model.Node{conv("a", "x", "wa"),
+			{Op: "Split", Name: "s", Inputs: []string{"a", "sizes"}, Outputs: []string{"p", "q"}, Attrs: model.Attrs{"axis": model.IntAttr(1)}},
+			conv("b", "p", "wb"), conv("c", "q", "wc")},
+		Init: map[string]*tensor.Tensor{"wa": floats(6, 1, 1, 1), "wb": floats(1, 1, 1, 2), "wc": floats(1, 1, 1, 4),
+			"sizes": tensor.FromSlice([]int64{2, 4}, 2)},
+	}
+	if err := g.Infer(); err != nil {
+		t.Fatal(err)
+	}
+	tr := trace(g)
+	gone := func(from, to int) map[int32]bool {
+		m := map[int32]bool{}
+		for _, k := range tr.weights["wa"][0][from:to] {
+			if tr.unit(k) == 0 {
+				t.Fatal("a channel that must stay")
+			}
+			m[tr.unit(k)] = true
+		}
+		return m
+	}
+	if _, _, err := tr.cut(gone(0, 2)); !errors.Is(err, errEmpty) {
+		t.Errorf("all of a part: %v", err)
+	}
+	v := move{apply: func() (*model.Graph, origin, error) { return tr.cut(gone(0, 2)) }}
+	if err := v.measure(t.Context(), nil, &model.Model{Graph: g}, 0, 100, 50, 100); err != nil || !math.IsInf(v.price, 1) {
+		t.Errorf("price %g, %v", v.price, err)
+	}
+	small, _, err := tr.cut(gone(1, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, q := small.Types["p"].Shape[1].N, small.Types["q"].Shape[1].N; p != 1 || q != 2 {
+		t.Errorf("parts of %d and %d channels are left, want 1 and 2", p, q)
 	}
 }

@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,18 +16,26 @@ type cutter struct {
 	out  *model.Graph
 	gone map[int32]bool // by unit
 	from origin
+	// empty says that nothing is left of a value, or of a part of a split.
+	empty bool
 }
+
+// errEmpty is of a cut that leaves nothing of some value.
+var errEmpty = errors.New("a value would have no channel left")
 
 // origin says, by weight and axis, which slices of the weight of before are left; a weight that is not in it is whole.
 type origin map[string][][]int
 
 // cut returns a copy of the graph without the units that gone names, and what it kept of the weights. The graph's types are inferred, its
-// weights packed.
+// weights packed. Error: errEmpty, too.
 func (t *tracer) cut(gone map[int32]bool) (*model.Graph, origin, error) {
 	c := &cutter{tracer: t, out: t.g.Clone(), gone: gone, from: origin{}}
 	c.out.Init = maps.Clone(t.g.Init)
 	for _, name := range slices.Sorted(maps.Keys(t.weights)) {
 		w, err := c.weight(name)
+		if c.empty {
+			return nil, nil, errEmpty
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("weight %s: %w", name, err)
 		}
@@ -38,6 +47,9 @@ func (t *tracer) cut(gone map[int32]bool) (*model.Graph, origin, error) {
 	}
 	for _, f := range t.fixes {
 		f.apply(c, copies[f.node])
+	}
+	if c.empty {
+		return nil, nil, errEmpty
 	}
 	c.out.Types = nil
 	if err := c.out.Infer(); err != nil {

@@ -26,8 +26,11 @@ const (
 	Structured Method = "structured" // both, whichever costs less
 	Magnitude  Method = "magnitude"  // the smallest weights of each matrix become zero
 	Wanda      Method = "wanda"      // the weights of each output that bring least, by |w| times the norm of what it is multiplied with
-	TwoOfFour  Method = "2:4"        // two of each four neighbouring weights, by the same score
+	SparseGPT  Method = "sparsegpt"  // the weights that cost least once the others have made good what they can, which they do
 )
+
+// TwoOfFour is the pattern of masks that leave out two of each four neighbouring weights.
+const TwoOfFour = "2:4"
 
 // Importance ranks channels.
 type Importance string
@@ -41,13 +44,15 @@ const (
 // Options are the settings of Apply.
 type Options struct {
 	Method     Method
+	Pattern    string  // of a mask: TwoOfFour, or "" for none
 	Ratio      float64 // part of the multiplications, or of the weights, that goes
 	Importance Importance
 	Round      int           // channels are left in multiples of so many; 0 = 16, the rows of a panel
 	NoRepair   bool          // leave the remaining weights as they are
 	Calib      *dataset.Data // chooses and repairs
 	Eval       *dataset.Data // measures the result; never used to choose anything
-	// EvalOptions are those of runs over both. Limit counts what is used of Calib, 0 for CalibSamples.
+	// EvalOptions are those of runs over both. Limit counts what is used of Calib; 0 is CalibSamples, and for masks of a language model windows
+	// from all over the text.
 	EvalOptions eval.Options
 	Threads     int
 	Version     string // of dsk, for the history
@@ -104,7 +109,7 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 	if o.Importance == "" {
 		o.Importance = Activation
 	}
-	if o.EvalOptions.Limit == 0 {
+	if o.EvalOptions.Limit == 0 && !(o.masks() && m.Meta.LM != nil) {
 		o.EvalOptions.Limit = CalibSamples
 	}
 	in := *m
@@ -135,7 +140,7 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 
 func (o *Options) apply(ctx context.Context, m *model.Model, r *Report) (*model.Model, error) {
 	if o.Calib == nil {
-		return mask(m, nil, o)
+		return mask(ctx, m, nil, o)
 	}
 	r.Calibration = o.Calib.Name()
 	probe, err := eval.NewProbe(ctx, m, o.Calib, o.evalOptions())
@@ -143,13 +148,7 @@ func (o *Options) apply(ctx context.Context, m *model.Model, r *Report) (*model.
 		return nil, err
 	}
 	if o.masks() {
-		var e energies
-		if o.Method != Magnitude {
-			if e, err = measure(ctx, m, o); err != nil {
-				return nil, err
-			}
-		}
-		out, err := mask(m, e, o)
+		out, err := mask(ctx, m, probe, o)
 		if err != nil {
 			return nil, err
 		}
@@ -164,7 +163,7 @@ func (o *Options) apply(ctx context.Context, m *model.Model, r *Report) (*model.
 }
 
 func (o *Options) masks() bool {
-	return o.Method == Magnitude || o.Method == Wanda || o.Method == TwoOfFour
+	return o.Method == Magnitude || o.Method == Wanda || o.Method == SparseGPT
 }
 
 // has reports whether a kind of move is tried.
@@ -172,19 +171,22 @@ func (o *Options) has(kind Method) bool { return o.Method == kind || o.Method ==
 
 func (o *Options) check(m *model.Model) error {
 	switch o.Method {
-	case Channel, Layer, Structured, Magnitude, Wanda, TwoOfFour:
+	case Channel, Layer, Structured, Magnitude, Wanda, SparseGPT:
 	default:
-		return &fault.Usage{What: fmt.Sprintf("unknown method %q; the methods are channel, layer, structured, magnitude, wanda and 2:4", o.Method)}
+		return &fault.Usage{What: fmt.Sprintf("unknown method %q; the methods are channel, layer, structured, magnitude, wanda and sparsegpt", o.Method)}
+	}
+	if o.Pattern != "" && (o.Pattern != TwoOfFour || !o.masks()) {
+		return &fault.Usage{What: fmt.Sprintf("pattern %q: it is 2:4, of magnitude, wanda or sparsegpt", o.Pattern)}
 	}
 	if o.Importance != "" && o.Importance != Activation && o.Importance != Weights {
 		return &fault.Usage{What: fmt.Sprintf("unknown importance %q; it is activation or magnitude", o.Importance)}
 	}
 	switch {
-	case o.Method != TwoOfFour && !(o.Ratio > 0 && o.Ratio < 1):
+	case o.Pattern != TwoOfFour && !(o.Ratio > 0 && o.Ratio < 1):
 		return &fault.Usage{What: fmt.Sprintf("--ratio %g: must be between 0 and 1", o.Ratio)}
-	case o.Method == TwoOfFour && o.Ratio != 0 && o.Ratio != 0.5:
+	case o.Pattern == TwoOfFour && o.Ratio != 0 && o.Ratio != 0.5:
 		return &fault.Usage{What: "2:4 leaves half of the weights: --ratio can only be 0.5"}
-	case o.Calib == nil && o.Method != Magnitude && o.Method != TwoOfFour:
+	case o.Calib == nil && o.Method != Magnitude:
 		return &fault.Usage{What: fmt.Sprintf("--method %s is chosen on data: give --calib", o.Method)}
 	case o.Round < 0:
 		return &fault.Usage{What: fmt.Sprintf("--round %d: must be positive", o.Round)}
@@ -200,6 +202,9 @@ func (o *Options) check(m *model.Model) error {
 // history gives the settings that determine the output's bytes.
 func (o *Options) history() map[string]string {
 	h := map[string]string{"method": string(o.Method), "calibration": "none"}
+	if o.Pattern != "" {
+		h["pattern"] = o.Pattern
+	}
 	if o.Ratio > 0 {
 		h["ratio"] = strconv.FormatFloat(o.Ratio, 'g', -1, 64)
 	}

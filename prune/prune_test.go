@@ -223,8 +223,12 @@ func TestLayers(t *testing.T) {
 
 func TestMasks(t *testing.T) {
 	s := language(t)
-	for _, method := range []Method{Magnitude, Wanda, TwoOfFour} {
-		small, r, err := Apply(context.Background(), s.m, Options{Method: method, Ratio: 0.5, Calib: s.d, EvalOptions: eval.Options{Limit: 2, Context: 32}, Threads: 2})
+	for _, c := range []struct {
+		method  Method
+		pattern string
+	}{{Magnitude, ""}, {Wanda, ""}, {SparseGPT, ""}, {Wanda, TwoOfFour}, {SparseGPT, TwoOfFour}} {
+		method := string(c.method) + " " + c.pattern
+		small, r, err := Apply(context.Background(), s.m, Options{Method: c.method, Pattern: c.pattern, Ratio: 0.5, Calib: s.d, EvalOptions: eval.Options{Limit: 2, Context: 32}, Threads: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +242,7 @@ func TestMasks(t *testing.T) {
 		if r.Faster || r.After.MACs != r.Before.MACs || !(r.Loss > 0) {
 			t.Errorf("%s: %+v", method, r)
 		}
-		if method != TwoOfFour {
+		if c.pattern != TwoOfFour {
 			continue
 		}
 		for _, n := range maskable(small.Graph) {
@@ -267,10 +271,12 @@ func TestRefused(t *testing.T) {
 		"method":      {Method: "x", Ratio: 0.5, Calib: s.d},
 		"ratio":       {Method: Channel, Ratio: 1, Calib: s.d},
 		"no ratio":    {Method: Magnitude},
-		"2:4":         {Method: TwoOfFour, Ratio: 0.3},
+		"2:4":         {Method: Magnitude, Pattern: TwoOfFour, Ratio: 0.3},
 		"no data":     {Method: Channel, Ratio: 0.5},
 		"importance":  {Method: Channel, Ratio: 0.5, Calib: s.d, Importance: "x"},
 		"round":       {Method: Channel, Ratio: 0.5, Calib: s.d, Round: -1},
+		"pattern":     {Method: Wanda, Pattern: "1:4", Ratio: 0.5, Calib: s.d},
+		"channel 2:4": {Method: Channel, Pattern: TwoOfFour, Ratio: 0.5, Calib: s.d},
 		"wanda blind": {Method: Wanda, Ratio: 0.5},
 	} {
 		_, _, err := Apply(context.Background(), s.m, o)

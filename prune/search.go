@@ -3,6 +3,7 @@ package prune
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -130,10 +131,14 @@ func chunk(n, width, round int) int {
 	return 0
 }
 
-// measure makes the smaller graph and compares it. What a move saves beyond what is wanted does not count.
+// measure makes the smaller graph and compares it. What a move saves beyond what is wanted does not count. A move that leaves nothing of some value
+// has no price that would be paid.
 func (v *move) measure(ctx context.Context, probe *eval.Probe, m *model.Model, loss float64, left, wanted, all int64) error {
 	var err error
-	if v.graph, v.from, err = v.apply(); err != nil {
+	if v.graph, v.from, err = v.apply(); errors.Is(err, errEmpty) {
+		v.price = math.Inf(1)
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if v.macs = left - cost(v.graph); v.macs <= 0 {

@@ -223,7 +223,13 @@ func (c *cutter) kept(units []int32) int {
 			n++
 		}
 	}
+	c.emptied(n, units)
 	return n
+}
+
+// emptied notes that a cut leaves nothing of a value that has units.
+func (c *cutter) emptied(left int, units []int32) {
+	c.empty = c.empty || left == 0 && len(units) > 0
 }
 
 // heads ties the slices of each of n heads, which are equally many, and reports whether they are.
@@ -257,5 +263,6 @@ func (c *cutter) places(units []int32) []int {
 			at = append(at, i)
 		}
 	}
+	c.emptied(len(at), units)
 	return slices.Clip(at)
 }

@@ -13,12 +13,13 @@ import (
 )
 
 type pruneOptions struct {
-	output, method, importance string
-	calib, eval, evalSplit     string
-	ratio, minSpeedup          float64
-	round, ctx, scoreFrom      int
-	noRepair, force            bool
-	data                       dataFlags
+	output, method         string
+	pattern, importance    string
+	calib, eval, evalSplit string
+	ratio, minSpeedup      float64
+	round, ctx, scoreFrom  int
+	noRepair, force        bool
+	data                   dataFlags
 }
 
 func (a *app) pruneCommand() *cobra.Command {
@@ -37,12 +38,13 @@ Methods:
   structured   both, whichever costs less
   magnitude    the smallest weights of each matrix become zero
   wanda        the weights that bring least to each output, by what they are multiplied with
-  2:4          two of four neighbouring weights, by the same score
+  sparsegpt    the weights that cost least once the others make good what they can, which they do
 
 The first three make the model smaller and faster anywhere: --ratio is the part of the multiplications that
 goes. Every step is tried on --calib data and the one that costs least is taken; then the
 weights that are left are fitted to what the model computed before. A mask (the last three) keeps
-the size and the speed: only what packs zeros gains from it.
+the size and the speed: only what packs zeros gains from it. --pattern 2:4 leaves out two of each four
+neighbouring weights; --method 2:4 is wanda with it.
 
 To train the result further, from the model of before:
   dsk distill train --student p.dsk --teacher m.dsk --data train --alpha 1 -o q.dsk
@@ -54,7 +56,8 @@ EXIT STATUS
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "file to write")
-	f.StringVar(&o.method, "method", "structured", "channel, layer, structured, magnitude, wanda or 2:4")
+	f.StringVar(&o.method, "method", "structured", "channel, layer, structured, magnitude, wanda, sparsegpt or 2:4")
+	f.StringVar(&o.pattern, "pattern", "", "of a mask: 2:4")
 	f.Float64Var(&o.ratio, "ratio", 0, "part that goes: of the multiplications, or of the weights for masks")
 	f.StringVar(&o.importance, "importance", "activation", "how channels are ranked: activation or magnitude")
 	f.IntVar(&o.round, "round", 16, "channels are left in multiples of so many")
@@ -126,7 +129,13 @@ func (a *app) runPrune(ctx context.Context, path string, o *pruneOptions) error 
 
 // settings turns flags into the verb's options.
 func (o *pruneOptions) settings(a *app) (prune.Options, error) {
-	p := prune.Options{Method: prune.Method(o.method), Ratio: o.ratio, Importance: prune.Importance(o.importance), Round: o.round,
+	if o.method == prune.TwoOfFour {
+		o.method, o.pattern = string(prune.Wanda), prune.TwoOfFour
+		if o.calib == "" {
+			o.method = string(prune.Magnitude)
+		}
+	}
+	p := prune.Options{Method: prune.Method(o.method), Pattern: o.pattern, Ratio: o.ratio, Importance: prune.Importance(o.importance), Round: o.round,
 		NoRepair: o.noRepair, Threads: a.threads, Version: version}
 	if o.minSpeedup < 0 {
 		return p, &fault.Usage{What: "--min-speedup must be positive"}
