@@ -238,7 +238,7 @@ func (q *quantizer) fitBudget() error {
 		return err
 	}
 	if smallest > want {
-		return &fault.Gate{What: fmt.Sprintf("the target of %d bytes cannot be met: the narrowest widths take %d bytes", want, smallest)}
+		return &fault.Gate{What: fmt.Sprintf("the target of %d bytes cannot be met: with the narrowest widths the file has %d bytes", want, smallest)}
 	}
 	want = max(want-q.margin, smallest)
 	// The rest of the file hardly depends on the widths, but its compressed header does a little, and in a packed file the tensors
