@@ -11,7 +11,7 @@ LEVELS ?= generic avx2 avxvnni avx512vnni
 DSK    := bin/dsk
 ARM64  := cortex-a72 cortex-a76 max
 
-.PHONY: train-mnist train-cifar train-text help build runners release release-check bundles demo-model demo test accuracy conformance vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
+.PHONY: pipeline train-mnist train-cifar train-text help build runners release release-check bundles demo-model demo test accuracy conformance vet lint purego arm64 wasm levels same-bytes fuzz bench bench-compare clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ train-cifar: build ## resnet56 teaches a student of 100,000 parameters without l
 	DSK=$(DSK) scripts/$@.sh
 
 train-text: build ## gutenberg-9M teaches a small decoder: about an hour
+	DSK=$(DSK) scripts/$@.sh
+
+pipeline: build ## resnet56 pruned, taught and quantized to a twentieth of its size (docs/pruning.md): about an hour and a half
 	DSK=$(DSK) scripts/$@.sh
 
 vet: ## go vet for both architectures

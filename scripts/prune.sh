@@ -1,29 +1,15 @@
 #!/usr/bin/env bash
 # What pruning costs and gains, measured on data that was not used to choose or to fit anything. Arguments choose among
-#   resnet56   half of the multiplications left out, then trained further by the model of before on 4,000 images; measured on cifar10/test
 #   mobilenet  mobilenet-v1-0.75, chosen and fitted on COCO images; measured on imagenet-dev
-#   sparse     gutenberg-9M with half of its weights zero, by magnitude and by Wanda; perplexity of 300,000 bytes of valid.txt
-# DSK is the binary, SHARED the folder with models and data, EPOCHS the length of the training.
+#   sparse     gutenberg-9M with half of its weights zero, by magnitude, Wanda and SparseGPT; perplexity of 300,000 bytes of valid.txt
+# resnet56 is in scripts/pipeline.sh. DSK is the binary, SHARED the folder with models and data, RATIO the part of the multiplications that goes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dsk=$(realpath "${DSK:-bin/dsk}")
 shared=$(realpath "${SHARED:-../shared}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-[ $# -gt 0 ] || set -- resnet56 mobilenet sparse
-
-resnet56() {
-	local cifar=$shared/data/cifar10
-	"$dsk" convert "$shared/models/cifar10-resnet/resnet56.onnx" -o "$work/m.dsk" --force -q \
-		--preprocess mean=123.675,116.28,103.53,std=58.395,57.12,57.375 >/dev/null
-	"$dsk" prune "$work/m.dsk" -o "$work/p.dsk" --force -q --method structured --ratio .5 --calib "$cifar" --split train
-	"$dsk" eval "$work/p.dsk" --data "$cifar" --split test --reference "$work/m.dsk" -q
-	"$dsk" distill train --student "$work/p.dsk" --teacher "$work/m.dsk" --data "$cifar" --split train --alpha 1 --flip --shift 4 \
-		--rate 0.01 --epochs "${EPOCHS:-60}" -o "$work/t.dsk" --force -q
-	"$dsk" eval "$work/t.dsk" --data "$cifar" --split test --reference "$work/m.dsk" -q
-	ls -l "$work/m.dsk" "$work/t.dsk" | awk '{ print $5, "bytes" }'
-	for model in m t; do "$dsk" bench "$work/$model.dsk" -t 1 -r 50; done
-}
+[ $# -gt 0 ] || set -- mobilenet sparse
 
 mobilenet() {
 	"$dsk" convert "$shared/models/mobilenet-v1-0.75/mobilenet_v1_0.75_224.onnx" -o "$work/m.dsk" --force -q \
@@ -36,7 +22,7 @@ mobilenet() {
 sparse() {
 	"$dsk" convert "$shared/models/gutenberg-9M" -o "$work/m.dsk" --force -q >/dev/null
 	head -c 300000 "$shared/data/gutenberg/valid.txt" >"$work/valid.txt"
-	for method in magnitude wanda; do
+	for method in magnitude wanda sparsegpt; do
 		"$dsk" prune "$work/m.dsk" -o "$work/p.dsk" --force -q --method "$method" --ratio .5 --calib "$shared/data/gutenberg/train.txt.gz" \
 			--ctx 256 --score-from 128 --eval "$work/valid.txt" | tail -n +2
 	done
