@@ -57,11 +57,11 @@ func (a *app) runTokenize(ctx context.Context, args []string, o *tokenizeOptions
 	if len(args) == 2 && args[1] != "-" {
 		text = args[1]
 	} else {
-		b, err := io.ReadAll(a.stdin)
-		if err != nil {
+		var b strings.Builder
+		if _, err := io.Copy(&b, a.stdin); err != nil {
 			return err
 		}
-		text = string(b)
+		text = b.String()
 	}
 	if o.decode {
 		ids, err := parseIDs(text, tok.VocabSize())
@@ -86,8 +86,15 @@ func (a *app) runTokenize(ctx context.Context, args []string, o *tokenizeOptions
 		}{orEmpty(ids), len(ids)})
 		return nil
 	}
-	a.print("%s", strings.Trim(fmt.Sprint(ids), "[]"))
-	return nil
+	var line []byte
+	for i, id := range ids {
+		if i > 0 {
+			line = append(line, ' ')
+		}
+		line = strconv.AppendInt(line, int64(id), 10)
+	}
+	_, err = a.stdout.Write(append(line, '\n'))
+	return err
 }
 
 func (a *app) tokenizeLines(tok *tokenizer.Tokenizer, o *tokenizeOptions) error {
