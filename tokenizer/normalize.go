@@ -88,30 +88,43 @@ func byRuns(steps []normalStep, ascii *asciiImage) normalizer {
 		}
 		return s
 	}
+	var single [256]bool // ASCII characters that one takes the place of
+	var image [256]byte
+	for c, to := range ascii {
+		if len(to) == 1 {
+			single[c], image[c] = true, to[0]
+		}
+	}
 	return func(s string) string {
 		if !utf8.ValidString(s) {
 			return all(s)
 		}
-		var b strings.Builder
-		b.Grow(len(s) + len(s)/16)
+		b := make([]byte, 0, len(s)+len(s)/16)
 		for i := 0; i < len(s); {
+			start := i
+			for i < len(s) && single[s[i]] {
+				i++
+			}
+			n := len(b)
+			b = append(b, s[start:i]...)
+			for k, c := range b[n:] {
+				b[n+k] = image[c]
+			}
+			if i == len(s) {
+				break
+			}
 			if c := s[i]; c < utf8.RuneSelf {
-				if to := ascii[c]; len(to) == 1 {
-					b.WriteByte(to[0])
-				} else {
-					b.WriteString(to)
-				}
+				b = append(b, ascii[c]...)
 				i++
 				continue
 			}
-			end := i + 1
-			for end < len(s) && (s[end] >= utf8.RuneSelf || ascii[s[end]] == "") {
-				end++
+			start = i
+			for i < len(s) && (s[i] >= utf8.RuneSelf || ascii[s[i]] == "") {
+				i++
 			}
-			b.WriteString(all(s[i:end]))
-			i = end
+			b = append(b, all(s[start:i])...)
 		}
-		return b.String()
+		return string(b)
 	}
 }
 
