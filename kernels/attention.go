@@ -58,9 +58,6 @@ func (a *Attention) ScratchBytes() int {
 // 15 bits, and the products are exact integers; with RowsBF16 and AMX queries and weights are rounded to bfloat16. All else is
 // computed in float32.
 func (a *Attention) Run(dst []float32, ldd int, q []float32, ldq int, k, v Rows, mask AttentionMask, scratch []byte) {
-	if len(scratch) < a.ScratchBytes() {
-		panic("kernels: Attention: scratch is too short")
-	}
 	if n := a.Keys - 1; n >= 0 && (len(k.Data) < n*k.Stride+k.Kind.RowBytes(a.Dim) || len(v.Data) < n*v.Stride+v.Kind.RowBytes(a.DimV)) {
 		panic("kernels: Attention: keys or values are too short")
 	}
@@ -106,6 +103,9 @@ func (c *scratchCutter) bytes(n int) []byte {
 	if c.from == nil {
 		return nil
 	}
+	if c.used > len(c.from) {
+		panic("kernels: Attention: scratch is too short")
+	}
 	return c.from[at : at+n]
 }
 
@@ -127,6 +127,7 @@ type attentionRun struct {
 	wide         []float32 // rows widened to float32
 	top, sum     []float32 // per row, in the order of the blocks
 	direct       []float32 // values that are read where they lie; or nil
+	directHalves []uint16  // the same of binary16
 	directLd     int
 	perQuery     int       // of fewRows: rows of a query; else 0
 	fewQ, fewDst []float32 // of fewRows

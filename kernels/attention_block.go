@@ -32,8 +32,12 @@ func (g *attentionRun) packValues(s, n int) {
 		g.packPairValues(s, n)
 		return
 	}
+	g.direct, g.directHalves = nil, nil
+	if g.v.Kind == RowsF16 && useHalfRows() && g.Heads*g.Queries <= directRows && g.DimV%wideCols == 0 {
+		g.directHalves, g.directLd = halvesOf(g.v.from(s)), g.v.Stride/2
+		return
+	}
 	x, ld := g.v.floats(s, n, g.DimV, g.wide)
-	g.direct = nil
 	if g.Heads*g.Queries <= directRows && g.DimV%stripCols == 0 {
 		g.direct, g.directLd = x, ld
 		return
@@ -53,7 +57,7 @@ func (b *attentionBlock) keysFrom(s, lo, hi int) {
 	switch {
 	case b.pairs.keys:
 		b.pairScores(lo, hi)
-	case b.keyRows.x != nil:
+	case b.keyRows.x != nil || b.keyRows.halves != nil:
 		b.rowScores(lo, hi)
 	default:
 		b.stripScores(lo, hi)
@@ -87,6 +91,9 @@ func (b *attentionBlock) addValues(lo, hi int) {
 		return
 	}
 	c := 0
+	for ; b.directHalves != nil && c < b.DimV; c += wideCols {
+		addWideHalves(b.dst[c:], b.ldd, b.scores[lo:], scoresLd, b.rows, b.directHalves[c+lo*b.directLd:], b.directLd, hi-lo)
+	}
 	for ; b.direct != nil && c+wideCols <= b.DimV; c += wideCols {
 		addWide(b.dst[c:], b.ldd, b.scores[lo:], scoresLd, b.rows, b.direct[c+lo*b.directLd:], b.directLd, hi-lo)
 	}
@@ -122,10 +129,12 @@ func (b *attentionBlock) weigh(r, s, lo, hi int) {
 		return
 	}
 	if top > b.top[r] {
-		c := expGeneric(b.top[r] - top)
-		out := b.sums[r*b.ldsums : r*b.ldsums+b.DimV]
-		Scale(out, out, c)
-		b.sum[r] *= c
+		if !math.IsInf(float64(b.top[r]), -1) {
+			c := expGeneric(b.top[r] - top)
+			out := b.sums[r*b.ldsums : r*b.ldsums+b.DimV]
+			Scale(out, out, c)
+			b.sum[r] *= c
+		}
 		b.top[r] = top
 	}
 	if b.pairs.values {

@@ -35,10 +35,12 @@ func (n *attentionInts) cut(c *scratchCutter, rows, dim int) {
 	n.rowScale = c.floats(pairRows)
 	n.ones = c.floats(stripCols)
 	n.zeros = intsOf(c.bytes(4 * pairRows))
-	for i := range n.ones {
-		n.ones[i] = 1
+	if n.values {
+		for i := range n.ones {
+			n.ones[i] = 1
+		}
+		clear(n.zeros)
 	}
-	clear(n.zeros)
 }
 
 func intsOf(b []byte) []int32 {

@@ -28,15 +28,43 @@ func TestScoreRows(t *testing.T) {
 	})
 }
 
+// TestScoreHalves: keys of binary16 give the bits of the same keys as float32.
+func TestScoreHalves(t *testing.T) {
+	forEachImplementation(t, func(t *testing.T) {
+		if !useHalfRows() {
+			return
+		}
+		r := rand.New(rand.NewPCG(14, 1))
+		for rows := 1; rows <= scoreRowsMost(); rows++ {
+			for _, dim := range []int{8, 24, 64, 72} {
+				ldq, ldk := dim+rows%3, dim+3*(rows%2)
+				q, k, wide := randomF32(r, (rows-1)*ldq+dim), newGuarded((scoreKeys-1)*ldk+dim, uint16(0xffff)), make([]float32, (scoreKeys-1)*ldk+dim)
+				NarrowF16(k.V, randomF32(r, len(wide)).V)
+				ExpandF16(wide, k.V)
+				got := randomF32(r, (rows-1)*scoresLd+scoreKeys)
+				want := append([]float32(nil), got.V...)
+				scoreRowsGeneric(want, q.V, ldq, rows, wide, ldk, dim)
+				scoreHalves(got.V, q.V, ldq, rows, k.V, ldk, dim)
+				what := fmt.Sprintf("%d rows of %d", rows, dim)
+				got.check(t, what)
+				if i := sameBits(got.V, want); i >= 0 {
+					t.Fatalf("%s: element %d is %v, want %v", what, i, got.V[i], want[i])
+				}
+			}
+		}
+	})
+}
+
 // TestKeyRows: a lone group of heads, whose products are computed from key rows, has the bits of the same heads among more,
 // for which keys are packed.
 func TestKeyRows(t *testing.T) {
 	forEachImplementation(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(12, 1))
-		const dim, many = 32, 13
+		const many = 13
 		for _, kind := range rowKinds {
 			for _, keys := range []int{1, 2, 15, 16, 17, 40, attentionKeys - 1, attentionKeys + 5} {
 				for _, window := range []int{0, 37} {
+					dim := 32 + 32*(keys%2)
 					row := kind.RowBytes(dim)
 					k, v := newGuarded(keys*row, uint8(0xff)), newGuarded(keys*row, uint8(0xff))
 					for i := range keys {

@@ -17,6 +17,17 @@ func wide2AVX512(dst *float32, ldd int, x *float32, ldx int, b *float32, ldb, k 
 //go:noescape
 func wide3AVX512(dst *float32, ldd int, x *float32, ldx int, b *float32, ldb, k int)
 
+// The same for columns of binary16.
+
+//go:noescape
+func wideHalf1AVX512(dst *float32, ldd int, x *float32, ldx int, b *uint16, ldb, k int)
+
+//go:noescape
+func wideHalf2AVX512(dst *float32, ldd int, x *float32, ldx int, b *uint16, ldb, k int)
+
+//go:noescape
+func wideHalf3AVX512(dst *float32, ldd int, x *float32, ldx int, b *uint16, ldb, k int)
+
 // addWideSIMD is addWide, or reports that it cannot.
 func addWideSIMD(dst []float32, ldd int, x []float32, ldx, rows int, b []float32, ldb, k int) bool {
 	if !useAVX512 {
@@ -34,4 +45,20 @@ func addWideSIMD(dst []float32, ldd int, x []float32, ldx, rows int, b []float32
 		return false
 	}
 	return true
+}
+
+// addWideHalves is addWide for columns of binary16 and any number of rows, where useHalfRows says that there is such a thing.
+func addWideHalves(dst []float32, ldd int, x []float32, ldx, rows int, b []uint16, ldb, k int) {
+	_, _, _ = dst[(rows-1)*ldd+wideCols-1], x[(rows-1)*ldx+k-1], b[(k-1)*ldb+wideCols-1]
+	for done := 0; done < rows; done += 3 {
+		d, y := &dst[done*ldd], &x[done*ldx]
+		switch rows - done {
+		case 1:
+			wideHalf1AVX512(d, ldd, y, ldx, &b[0], ldb, k)
+		case 2:
+			wideHalf2AVX512(d, ldd, y, ldx, &b[0], ldb, k)
+		default:
+			wideHalf3AVX512(d, ldd, y, ldx, &b[0], ldb, k)
+		}
+	}
 }

@@ -43,6 +43,16 @@
 	VMOVUPS 192(R11), Z3; \
 	ADDQ R13, R11
 
+// HALVES widens binary16; a later row is fetched.
+#define HALVES \
+	VCVTPH2PS (R11), Z0; \
+	VCVTPH2PS 32(R11), Z1; \
+	VCVTPH2PS 64(R11), Z2; \
+	VCVTPH2PS 96(R11), Z3; \
+	PREFETCHT0 (R11)(R13*8); \
+	PREFETCHT0 64(R11)(R13*8); \
+	ADDQ R13, R11
+
 #define ROW(x, t, c0, c1, c2, c3) \
 	VBROADCASTSS x, t; \
 	VFMADD231PS Z0, t, c0; \
@@ -102,6 +112,57 @@ TEXT ·wide3AVX512(SB), NOSPLIT, $0-56
 
 loop:
 	COLUMNS
+	ROWS3
+	ADDQ $4, SI
+	DECQ CX
+	JNZ  loop
+	STORE3
+	VZEROUPPER
+	RET
+
+// func wideHalf1AVX512(dst *float32, ldd int, x *float32, ldx int, b *uint16, ldb, k int)
+TEXT ·wideHalf1AVX512(SB), NOSPLIT, $0-56
+	ARGS
+	SHRQ $1, R13
+	LOAD1
+	PCALIGN $64
+
+loop:
+	HALVES
+	ROWS1
+	ADDQ $4, SI
+	DECQ CX
+	JNZ  loop
+	STORE1
+	VZEROUPPER
+	RET
+
+// func wideHalf2AVX512(dst *float32, ldd int, x *float32, ldx int, b *uint16, ldb, k int)
+TEXT ·wideHalf2AVX512(SB), NOSPLIT, $0-56
+	ARGS
+	SHRQ $1, R13
+	LOAD2
+	PCALIGN $64
+
+loop:
+	HALVES
+	ROWS2
+	ADDQ $4, SI
+	DECQ CX
+	JNZ  loop
+	STORE2
+	VZEROUPPER
+	RET
+
+// func wideHalf3AVX512(dst *float32, ldd int, x *float32, ldx int, b *uint16, ldb, k int)
+TEXT ·wideHalf3AVX512(SB), NOSPLIT, $0-56
+	ARGS
+	SHRQ $1, R13
+	LOAD3
+	PCALIGN $64
+
+loop:
+	HALVES
 	ROWS3
 	ADDQ $4, SI
 	DECQ CX

@@ -31,3 +31,30 @@ func TestAddWide(t *testing.T) {
 		}
 	})
 }
+
+// TestAddWideHalves: columns of binary16 give the bits of the same columns as float32.
+func TestAddWideHalves(t *testing.T) {
+	forEachImplementation(t, func(t *testing.T) {
+		if !useHalfRows() {
+			return
+		}
+		r := rand.New(rand.NewPCG(22, 1))
+		for rows := 1; rows <= 8; rows++ {
+			for _, k := range []int{1, 2, 17, 100} {
+				ldd, ldx, ldb := wideCols+rows%3*5, k+rows%2, wideCols+k%3*8
+				x, b, wide := randomF32(r, (rows-1)*ldx+k), newGuarded((k-1)*ldb+wideCols, uint16(0xffff)), make([]float32, (k-1)*ldb+wideCols)
+				NarrowF16(b.V, randomF32(r, len(wide)).V)
+				ExpandF16(wide, b.V)
+				got := randomF32(r, (rows-1)*ldd+wideCols)
+				want := append([]float32(nil), got.V...)
+				addWide(want, ldd, x.V, ldx, rows, wide, ldb, k)
+				addWideHalves(got.V, ldd, x.V, ldx, rows, b.V, ldb, k)
+				what := fmt.Sprintf("%d rows, depth %d", rows, k)
+				got.check(t, what)
+				if i := sameBits(got.V, want); i >= 0 {
+					t.Fatalf("%s: element %d is %v, want %v", what, i, got.V[i], want[i])
+				}
+			}
+		}
+	})
+}

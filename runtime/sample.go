@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/dsk-toolkit/dsk/kernels"
 )
 
 // Sampler chooses the next token from a model's logits. The zero value is greedy: it takes the largest
@@ -87,11 +89,7 @@ func (s *Sampler) Next(logits []float32) int32 {
 		penalty := len(s.text) > 0 && s.penalizes()
 		best, at := float32(math.Inf(-1)), -1
 		if !penalty {
-			for i, v := range logits {
-				if v > best {
-					best, at = v, i
-				}
-			}
+			best, at = largest(logits)
 		}
 		for i := 0; i < len(logits) && (penalty || at < 0); i++ {
 			v := logits[i]
@@ -109,6 +107,21 @@ func (s *Sampler) Next(logits []float32) int32 {
 		return int32(max(0, slices.Index(logits, float32(math.Inf(-1)))))
 	}
 	return s.draw(t)
+}
+
+// largest returns the largest logit and its place, the first of equal ones; NaN is none, and neither is -Inf: the place is -1 without others.
+func largest(logits []float32) (best float32, at int) {
+	best, at = float32(math.Inf(-1)), -1
+	for i, v := range logits {
+		if v != v {
+			continue
+		}
+		if top := kernels.MaxRow(logits[i:]); top > best {
+			return top, i + slices.Index(logits[i:], top)
+		}
+		break
+	}
+	return best, at
 }
 
 // weights returns the tokens that may be drawn, with weights that their probabilities are in proportion to; none if no logit is
