@@ -2,7 +2,7 @@
 // the model gets faster on any machine; masks set single weights to zero, which saves bytes only where something packs zeros.
 //
 // units.go and rules*.go find what can only go together, importance.go tells what is worth least, search.go tries what costs least, cut.go and
-// blocks.go make the smaller graph, repair.go fits the weights that are left to what the model computed before, mask.go makes zeros.
+// blocks.go make the smaller graph, experts.go leaves out experts, repair.go fits the weights that are left to what the model computed before, mask.go makes zeros.
 package prune
 
 import (
@@ -24,6 +24,7 @@ const (
 	Channel    Method = "channel"    // channels of convolutions, neurons, heads
 	Layer      Method = "layer"      // residual branches
 	Structured Method = "structured" // both, whichever costs less
+	Experts    Method = "experts"    // whole experts of mixtures
 	Magnitude  Method = "magnitude"  // the smallest weights of each matrix become zero
 	Wanda      Method = "wanda"      // the weights of each output that bring least, by |w| times the norm of what it is multiplied with
 	SparseGPT  Method = "sparsegpt"  // the weights that cost least once the others have made good what they can, which they do
@@ -45,7 +46,7 @@ const (
 type Options struct {
 	Method     Method
 	Pattern    string  // of a mask: TwoOfFour, or "" for none
-	Ratio      float64 // part of the multiplications, or of the weights, that goes
+	Ratio      float64 // part of the multiplications, of the weights, or of the experts of each mixture, that goes
 	Importance Importance
 	Round      int           // channels are left in multiples of so many; 0 = 16, the rows of a panel
 	NoRepair   bool          // leave the remaining weights as they are
@@ -91,7 +92,7 @@ type Report struct {
 	Measurements int     `json:"measurements"`
 	// Loss is the divergence of the result from the model of before, on calibration data.
 	Loss float64 `json:"loss"`
-	// Faster says whether the result is faster on any machine; masks are not.
+	// Faster says whether the result is faster on any machine; masks are not, and with fewer experts each token still chooses as many.
 	Faster    bool         `json:"faster"`
 	Metrics   *eval.Report `json:"evaluation,omitempty"` // of the result
 	Reference *eval.Report `json:"reference,omitempty"`  // of the input model
@@ -117,7 +118,7 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 	if err := in.Graph.Infer(); err != nil {
 		return nil, nil, err
 	}
-	r := &Report{Method: o.Method, Ratio: o.Ratio, Calibration: "none", Before: sizeOf(in.Graph), Faster: !o.masks()}
+	r := &Report{Method: o.Method, Ratio: o.Ratio, Calibration: "none", Before: sizeOf(in.Graph), Faster: o.shrinks()}
 	out, err := o.apply(ctx, &in, r)
 	if err != nil {
 		return nil, nil, err
@@ -147,8 +148,13 @@ func (o *Options) apply(ctx context.Context, m *model.Model, r *Report) (*model.
 	if err != nil {
 		return nil, err
 	}
-	if o.masks() {
-		out, err := mask(ctx, m, probe, o)
+	if !o.shrinks() {
+		var out *model.Model
+		if o.Method == Experts {
+			out, err = dropExperts(ctx, m, o)
+		} else {
+			out, err = mask(ctx, m, probe, o)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -166,14 +172,17 @@ func (o *Options) masks() bool {
 	return o.Method == Magnitude || o.Method == Wanda || o.Method == SparseGPT
 }
 
+// shrinks reports whether there is less to multiply.
+func (o *Options) shrinks() bool { return o.has(Channel) || o.has(Layer) }
+
 // has reports whether a kind of move is tried.
 func (o *Options) has(kind Method) bool { return o.Method == kind || o.Method == Structured }
 
 func (o *Options) check(m *model.Model) error {
 	switch o.Method {
-	case Channel, Layer, Structured, Magnitude, Wanda, SparseGPT:
+	case Channel, Layer, Structured, Experts, Magnitude, Wanda, SparseGPT:
 	default:
-		return &fault.Usage{What: fmt.Sprintf("unknown method %q; the methods are channel, layer, structured, magnitude, wanda and sparsegpt", o.Method)}
+		return &fault.Usage{What: fmt.Sprintf("unknown method %q; the methods are channel, layer, structured, experts, magnitude, wanda and sparsegpt", o.Method)}
 	}
 	if o.Pattern != "" && (o.Pattern != TwoOfFour || !o.masks()) {
 		return &fault.Usage{What: fmt.Sprintf("pattern %q: it is 2:4, of magnitude, wanda or sparsegpt", o.Pattern)}
@@ -211,7 +220,7 @@ func (o *Options) history() map[string]string {
 	if o.Calib != nil {
 		h["calibration"] = o.Calib.Name()
 	}
-	if !o.masks() {
+	if o.shrinks() {
 		h["importance"], h["round"] = string(o.Importance), strconv.Itoa(o.Round)
 		if o.NoRepair {
 			h["repair"] = "none"

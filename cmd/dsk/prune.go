@@ -36,6 +36,7 @@ Methods:
   channel      channels of convolutions, neurons and heads, with everything that depends on them
   layer        residual branches
   structured   both, whichever costs less
+  experts      of each mixture, the experts that bring least: the model is smaller, and as fast
   magnitude    the smallest weights of each matrix become zero
   wanda        the weights that bring least to each output, by what they are multiplied with
   sparsegpt    the weights that cost least once the others make good what they can, which they do
@@ -56,9 +57,9 @@ EXIT STATUS
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "file to write")
-	f.StringVar(&o.method, "method", "structured", "channel, layer, structured, magnitude, wanda, sparsegpt or 2:4")
+	f.StringVar(&o.method, "method", "structured", "channel, layer, structured, experts, magnitude, wanda, sparsegpt or 2:4")
 	f.StringVar(&o.pattern, "pattern", "", "of a mask: 2:4")
-	f.Float64Var(&o.ratio, "ratio", 0, "part that goes: of the multiplications, or of the weights for masks")
+	f.Float64Var(&o.ratio, "ratio", 0, "part that goes: of the multiplications; of the weights for masks; of each mixture's experts")
 	f.StringVar(&o.importance, "importance", "activation", "how channels are ranked: activation or magnitude")
 	f.IntVar(&o.round, "round", 16, "channels are left in multiples of so many")
 	f.BoolVar(&o.noRepair, "no-repair", false, "leave the remaining weights as they are")
@@ -195,6 +196,8 @@ func (a *app) printPruned(m *model.Model, r pruneReport) {
 	switch {
 	case r.Speed != nil:
 		a.print("speed: %.3f ms before, %.3f ms after: %.2f times as fast (%d threads, this machine)", r.Speed.Before, r.Speed.After, r.Speed.Times, r.Speed.Threads)
+	case r.Method == prune.Experts:
+		a.print("speed: as before; the file and what a run keeps in memory are smaller")
 	case !r.Faster:
 		a.print("speed: as before; %.1f %% of the parameters are zeros in masked weights, which saves bytes only where something packs zeros",
 			100*float64(r.After.Zeros)/float64(max(1, r.After.Parameters)))
