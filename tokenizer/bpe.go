@@ -162,7 +162,7 @@ func (c *bpeCoder) word(dst []int32, word string) []int32 {
 	if len(word) > cachedBytes || word == "" {
 		return c.fresh(dst, word)
 	}
-	k := c.words.key(word)
+	k := c.words.key(word, 0)
 	dst, ok := c.words.get(dst, &k)
 	if !ok {
 		n := len(dst)

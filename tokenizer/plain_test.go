@@ -50,7 +50,7 @@ func (p plain) encode(text string) []int32 {
 		return []int32{}
 	}
 	ids := []int32{}
-	p.through(func(q piece) { ids = append(ids, p.model(q.text)...) })(piece{text, true})
+	p.through(func(q piece) { ids = append(ids, p.model(q.text)...) }, nil)(piece{text, true})
 	return ids
 }
 
@@ -237,6 +237,8 @@ const tiedUnigramJSON = `{"normalizer":{"type":"Sequence","normalizers":[{"type"
 func TestPlain(t *testing.T) {
 	tokenizers := map[string][]byte{
 		"bytes": byteLevelJSON(plainPre), "bytes, one piece": byteLevelJSON(`{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}`),
+		"steps": byteLevelJSON(`{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\s?\\p{L}+"},"behavior":"Isolated"},{"type":"Split","pattern":{"Regex":"\\s+"},"behavior":"MergedWithNext"},
+			{"type":"Metaspace","replacement":"h","prepend_scheme":"first"},{"type":"Split","pattern":{"String":"h"},"behavior":"Removed"},{"type":"ByteLevel","add_prefix_space":false}]}`),
 		"sentencepiece": spmJSON(true), "sentencepiece, unknown": spmJSON(false), "unigram": []byte(tiedUnigramJSON),
 		"wordpiece": []byte(`{"normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},
 			"model":{"type":"WordPiece","unk_token":"?","vocab":{"?":0,"the":1,"he":2,"##l":3,"##lo":4,"a":5,"##nd":6,"an":7,"é":8,",":9,"狗":10,"t":11,"##h":12}}}`),
@@ -314,10 +316,10 @@ func TestChain(t *testing.T) {
 func TestWordCache(t *testing.T) {
 	var c wordCache
 	rng := rand.New(rand.NewSource(6))
-	ids := func(word string) []int32 {
+	ids := func(word string, level int) []int32 {
 		out := make([]int32, 1+int(word[0])%3*len(word)%5)
 		for i := range out {
-			out[i] = int32(word[i%len(word)]) << i
+			out[i] = int32(word[i%len(word)])<<i + int32(level)
 		}
 		return out
 	}
@@ -328,9 +330,10 @@ func TestWordCache(t *testing.T) {
 		for i := range word {
 			word[i] = "abcd"[rng.Intn(4)]
 		}
-		k := c.key(string(word))
+		level := rng.Intn(2) * 255
+		k := c.key(string(word), level)
 		got, ok := c.get(nil, &k)
-		if want := ids(string(word)); !ok {
+		if want := ids(string(word), level); !ok {
 			c.put(&k, want)
 		} else if found++; !slices.Equal(got, want) {
 			t.Fatalf("%s: %v, want %v", word, got, want)

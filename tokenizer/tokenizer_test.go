@@ -137,7 +137,7 @@ func TestPreTokenizers(t *testing.T) {
 		{`{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Digits","individual_digits":true}]}`, "a1 b", []string{"a", "1", "b"}},
 	} {
 		got := []string{}
-		component(t, "pre_tokenizer", c.part).through(func(p piece) { got = append(got, p.text) })(piece{c.in, true})
+		component(t, "pre_tokenizer", c.part).through(func(p piece) { got = append(got, p.text) }, nil)(piece{c.in, true})
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s of %q: %q, want %q", c.part, c.in, got, c.want)
 		}

@@ -159,7 +159,7 @@ func (c *unigramCoder) encode(dst []int32, text string) []int32 {
 		keep := c.tame && len(word) <= cachedBytes && math.Abs(score) < mostSum
 		var k wordKey
 		if keep {
-			k = c.words.key(word)
+			k = c.words.key(word, 0)
 			n := len(dst)
 			var ok bool
 			if dst, ok = c.words.get(dst, &k); ok {

@@ -25,7 +25,7 @@ func (c *wordPieceCoder) encode(dst []int32, word string) []int32 {
 	if len(word) > cachedBytes || word == "" {
 		return c.fresh(dst, word)
 	}
-	k := c.words.key(word)
+	k := c.words.key(word, 0)
 	dst, ok := c.words.get(dst, &k)
 	if !ok {
 		n := len(dst)

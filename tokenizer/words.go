@@ -29,16 +29,18 @@ type wordCache struct {
 // wordSlot holds a word. One of up to 16 bytes lies in a and b; of a longer one a is its hash and b its place in text.
 type wordSlot struct {
 	a, b uint64
-	size uint16 // bytes; 0: a free slot
+	size uint16 // bytes, and in the upper 8 bits the level; 0: a free slot
 	n    uint16 // ids
 	at   uint32 // the id where there is one, else the place in ids
 }
 
 // wordKey is a word made ready to be looked up.
 type wordKey struct {
-	word string
-	a, b uint64
-	home int
+	word  string
+	a, b  uint64
+	size  uint16 // as in wordSlot
+	level int
+	home  int
 }
 
 func load64(s string) uint64 {
@@ -63,9 +65,10 @@ const (
 	mix2 = 0xC2B2AE3D27D4EB4F
 )
 
-// key makes a word of 1 to cachedBytes bytes ready. Two words of the same size below 17 with the same a and b are the same.
-func (c *wordCache) key(word string) wordKey {
-	k := wordKey{word: word}
+// key makes a word of 1 to cachedBytes bytes ready. The same word may have other ids at another level, which is below 256. Two words of the
+// same size below 17 with the same a and b are the same.
+func (c *wordCache) key(word string, level int) wordKey {
+	k := wordKey{word: word, size: uint16(len(word) | level<<8), level: level}
 	switch n := len(word); {
 	case n > 16:
 		h := c.seed ^ uint64(n)
@@ -84,7 +87,7 @@ func (c *wordCache) key(word string) wordKey {
 	default:
 		k.a = uint64(word[0]) | uint64(word[n/2])<<8 | uint64(word[n-1])<<16
 	}
-	h := fold(k.a^c.seed^mix1, k.b^uint64(len(word))^mix2)
+	h := fold(k.a^c.seed^mix1, k.b^uint64(k.size)^mix2)
 	if c.slots != nil {
 		k.home = int(h & uint64(len(c.slots)-probes))
 	}
@@ -93,11 +96,11 @@ func (c *wordCache) key(word string) wordKey {
 
 // holds reports whether the slot holds the word of k.
 func (c *wordCache) holds(s *wordSlot, k *wordKey) bool {
-	if s.a != k.a || int(s.size) != len(k.word) {
+	if s.a != k.a || s.size != k.size {
 		return false
 	}
 	if len(k.word) > 16 {
-		return string(c.text[s.b:s.b+uint64(s.size)]) == k.word
+		return string(c.text[s.b:s.b+uint64(len(k.word))]) == k.word
 	}
 	return s.b == k.b
 }
@@ -128,15 +131,15 @@ func (c *wordCache) put(k *wordKey, ids []int32) {
 	case c.slots == nil:
 		c.seed = rand.Uint64()
 		c.slots = make([]wordSlot, firstSlots+probes-1)
-		*k = c.key(k.word)
+		*k = c.key(k.word, k.level)
 	case c.used > len(c.slots)/2 && len(c.slots) < mostSlots:
 		c.grow()
-		*k = c.key(k.word)
+		*k = c.key(k.word, k.level)
 	case len(c.ids) > mostKept || len(c.text) > mostKept:
 		clear(c.slots)
 		c.used, c.ids, c.text = 0, c.ids[:0], c.text[:0]
 	}
-	s := wordSlot{a: k.a, b: k.b, size: uint16(len(k.word)), n: uint16(len(ids))}
+	s := wordSlot{a: k.a, b: k.b, size: k.size, n: uint16(len(ids))}
 	if len(k.word) > 16 {
 		s.b = uint64(len(c.text))
 		c.text = append(c.text, k.word...)
@@ -172,7 +175,7 @@ func (c *wordCache) grow() {
 			continue
 		}
 		b := s.b
-		if s.size > 16 {
+		if s.size&0xFF > 16 {
 			b = 0
 		}
 		c.place(int(fold(s.a^c.seed^mix1, b^uint64(s.size)^mix2)&uint64(len(c.slots)-probes)), s)
