@@ -108,16 +108,16 @@ func (l *Loss) row(r int, room []float32) float64 {
 	}
 	var loss float64
 	if hard := 1 - l.Alpha; hard > 0 {
-		kernels.SoftmaxRow(g, x)
-		all := logSum(x, g)
+		all, scale := exponentials(g, x)
+		share := hard / l.count
+		kernels.Scale(g, g, scale*share)
 		loss += float64(hard) * float64(1-l.Smoothing) * (all - float64(x[label]))
 		if l.Smoothing > 0 {
 			even := l.Smoothing / float32(l.Classes)
 			loss += float64(hard) * float64(even) * (float64(l.Classes)*all - float64(kernels.SumRow(x)))
-			kernels.AddScalar(g, g, -even)
+			kernels.AddScalar(g, g, -even*share)
 		}
-		g[label] -= 1 - l.Smoothing
-		kernels.Scale(g, g, hard/l.count)
+		g[label] -= (1 - l.Smoothing) * share
 	} else {
 		clear(g)
 	}
@@ -127,9 +127,13 @@ func (l *Loss) row(r int, room []float32) float64 {
 	return loss
 }
 
-// logSum is log sum exp(x) of a row whose softmax is p: the likeliest class has the probability exp(x - log sum exp(x)).
-func logSum(x, p []float32) float64 {
-	return float64(kernels.MaxRow(x)) - math.Log(float64(kernels.MaxRow(p)))
+// exponentials is dst[i] = exp(x[i] - max x). It returns log sum exp(x), and what makes dst the softmax of x when it is scaled.
+func exponentials(dst, x []float32) (logSum float64, scale float32) {
+	most := kernels.MaxRow(x)
+	kernels.AddScalar(dst, x, -most)
+	kernels.Exp(dst, dst)
+	sum := kernels.SumRow(dst)
+	return float64(most) + math.Log(float64(sum)), 1 / sum
 }
 
 // smallest is the probability below which a tail counts as this.
@@ -149,8 +153,8 @@ func (l *Loss) divergence(r int, g, x, q, kept []float32) float64 {
 		kernels.Scale(scaled, x, 1/t)
 		x = scaled
 	}
-	kernels.SoftmaxRow(q, x)
-	all := logSum(x, q)
+	all, scale := exponentials(q, x)
+	kernels.Scale(q, q, scale)
 	var loss, pSum float64
 	for i, c := range class {
 		pi := float64(p[i])

@@ -42,7 +42,8 @@ func (h *heads) of(x []float32, b, i int) []float32 {
 //
 //	dV = P^T G,  dP = G V^T,  dS = P (dP - rowsum(dP P)),  dQ = scale dS K,  dK = scale dS^T Q
 //
-// Query heads of a group share a key/value head; they are done one after the other.
+// Query heads of a group share a key/value head; they are done one after the other. Queries go by queryBlock, with the keys that the last
+// of them sees: under a causal mask the others' scores are not computed.
 type attention struct {
 	q, k, v, y     heads
 	qt, kt, vt     *operand
@@ -58,6 +59,9 @@ type attention struct {
 	maskStride     [3]int  // of batch, head and query
 	maskKeys       int
 }
+
+// queryBlock is a multiple of few rows of the micro-kernels' tiles, and small beside the length of most sequences.
+const queryBlock = 64
 
 func bindAttention(b *binding, s *step) error {
 	if err := b.floats(0, 1, 2); err != nil {
@@ -93,9 +97,9 @@ func bindAttention(b *binding, s *step) error {
 	if b.has(6) {
 		a.lengths = b.in[6]
 	}
-	size := a.q.tokens * a.k.tokens
+	size, room := a.q.tokens*a.k.tokens, min(queryBlock, a.q.tokens)*a.k.tokens
 	a.p = b.scratch(a.batch * a.q.n * size)
-	a.scratch = b.scratch(b.parts() * size)
+	a.scratch = b.scratch(b.parts() * room)
 	units, cost := a.batch*a.k.n, a.q.n/a.k.n*size*(a.q.dim+a.v.dim)/8
 	s.forward = run(b.split(units, cost, func(_, lo, hi int) {
 		for u := lo; u < hi; u++ {
@@ -103,7 +107,7 @@ func bindAttention(b *binding, s *step) error {
 		}
 	}))
 	s.backward = all(prepared(b, a.qt), prepared(b, a.kt), prepared(b, a.vt), b.split(units, 2*cost, func(part, lo, hi int) {
-		d := a.scratch.data[part*size : (part+1)*size]
+		d := a.scratch.data[part*room : (part+1)*room]
 		for u := lo; u < hi; u++ {
 			a.backward(u/a.k.n, u%a.k.n, d)
 		}
@@ -157,37 +161,61 @@ func (a *attention) scores(b, h int) []float32 {
 	return a.p.data[(b*a.q.n+h)*size:][:size]
 }
 
+// block returns the queries of a block, and how many keys they see.
+func (a *attention) block(b, from int) (to, keys int) {
+	to = min(from+queryBlock, a.q.tokens)
+	_, keys = a.visible(b, to-1)
+	return to, keys
+}
+
 func (a *attention) forward(b, kv int) {
 	group := a.q.n / a.k.n
-	t, keys := a.q.tokens, a.k.tokens
 	for h := kv * group; h < (kv+1)*group; h++ {
-		p := a.scores(b, h)
-		gemm(blas.NoTrans, blas.Trans, t, keys, a.q.dim, a.scale, a.q.of(a.qt.x(), b, h), a.q.token,
-			a.k.of(a.kt.x(), b, kv), a.k.token, 0, p, keys)
-		for i := range t {
-			row := p[i*keys : (i+1)*keys]
-			lo, hi := a.visible(b, i)
-			clear(row[:lo])
-			clear(row[hi:])
-			if lo == hi {
-				continue
-			}
-			seen := row[lo:hi]
-			if a.softcap > 0 {
-				for j, s := range seen {
-					seen[j] = a.softcap * float32(math.Tanh(float64(s/a.softcap)))
-				}
-			}
-			a.addMask(seen, b, h, i, lo)
-			if math.IsInf(float64(kernels.MaxRow(seen)), -1) {
-				clear(seen)
-				continue
-			}
-			kernels.SoftmaxRow(seen, seen)
+		for from := 0; from < a.q.tokens; from += queryBlock {
+			a.forwardBlock(b, kv, h, from)
 		}
-		gemm(blas.NoTrans, blas.NoTrans, t, a.v.dim, keys, 1, p, keys, a.v.of(a.vt.x(), b, kv), a.v.token, 0,
-			a.y.of(a.yt.x(), b, h), a.y.token)
 	}
+}
+
+func (a *attention) forwardBlock(b, kv, h, from int) {
+	to, keys := a.block(b, from)
+	t, ld := to-from, a.k.tokens
+	y := a.y.of(a.yt.x(), b, h)[from*a.y.token:]
+	if keys == 0 {
+		for i := range t {
+			clear(y[i*a.y.token : i*a.y.token+a.y.dim])
+		}
+		return
+	}
+	p := a.scores(b, h)[from*ld : to*ld]
+	gemm(blas.NoTrans, blas.Trans, t, keys, a.q.dim, a.scale, a.q.of(a.qt.x(), b, h)[from*a.q.token:], a.q.token,
+		a.k.of(a.kt.x(), b, kv), a.k.token, 0, p, ld)
+	for i := range t {
+		a.softmax(p[i*ld:i*ld+keys], b, h, from+i)
+	}
+	gemm(blas.NoTrans, blas.NoTrans, t, a.v.dim, keys, 1, p, ld, a.v.of(a.vt.x(), b, kv), a.v.token, 0, y, a.y.token)
+}
+
+// softmax makes probabilities of the scores of a query's first keys; those of keys that it does not see are 0.
+func (a *attention) softmax(row []float32, b, h, query int) {
+	lo, hi := a.visible(b, query)
+	clear(row[:lo])
+	clear(row[hi:])
+	if lo == hi {
+		return
+	}
+	seen := row[lo:hi]
+	if a.softcap > 0 {
+		for j, s := range seen {
+			seen[j] = a.softcap * float32(math.Tanh(float64(s/a.softcap)))
+		}
+	}
+	a.addMask(seen, b, h, query, lo)
+	if math.IsInf(float64(kernels.MaxRow(seen)), -1) {
+		clear(seen)
+		return
+	}
+	kernels.SoftmaxRow(seen, seen)
 }
 
 // addMask adds the mask to the scores of the keys from lo on; keys beyond it count as masked.
@@ -216,32 +244,42 @@ func (a *attention) addMask(scores []float32, b, h, query, lo int) {
 // backward adds the gradients of a key/value head and of its group of query heads; d is room for the scores'.
 func (a *attention) backward(b, kv int, d []float32) {
 	group := a.q.n / a.k.n
-	t, keys := a.q.tokens, a.k.tokens
 	for h := kv * group; h < (kv+1)*group; h++ {
-		p, g := a.scores(b, h), a.y.of(a.yt.dy(), b, h)
-		if a.vt.needs {
-			gemm(blas.Trans, blas.NoTrans, keys, a.v.dim, t, 1, p, keys, g, a.y.token, 1, a.v.of(a.vt.root.grad, b, kv), a.v.token)
+		for from := 0; from < a.q.tokens; from += queryBlock {
+			a.backwardBlock(b, kv, h, from, d)
 		}
-		if !a.qt.needs && !a.kt.needs {
-			continue
+	}
+}
+
+func (a *attention) backwardBlock(b, kv, h, from int, d []float32) {
+	to, keys := a.block(b, from)
+	if keys == 0 {
+		return
+	}
+	t, ld := to-from, a.k.tokens
+	p, g := a.scores(b, h)[from*ld:to*ld], a.y.of(a.yt.dy(), b, h)[from*a.y.token:]
+	if a.vt.needs {
+		gemm(blas.Trans, blas.NoTrans, keys, a.v.dim, t, 1, p, ld, g, a.y.token, 1, a.v.of(a.vt.root.grad, b, kv), a.v.token)
+	}
+	if !a.qt.needs && !a.kt.needs {
+		return
+	}
+	gemm(blas.NoTrans, blas.Trans, t, keys, a.v.dim, 1, g, a.y.token, a.v.of(a.vt.x(), b, kv), a.v.token, 0, d, ld)
+	for i := range t {
+		row, pr := d[i*ld:i*ld+keys], p[i*ld:i*ld+keys]
+		kernels.AddScalar(row, row, -kernels.Dot(row, pr))
+		kernels.Mul(row, row, pr)
+		if a.softcap > 0 {
+			a.uncap(row, b, h, kv, from+i)
 		}
-		gemm(blas.NoTrans, blas.Trans, t, keys, a.v.dim, 1, g, a.y.token, a.v.of(a.vt.x(), b, kv), a.v.token, 0, d, keys)
-		for i := range t {
-			row, pr := d[i*keys:(i+1)*keys], p[i*keys:(i+1)*keys]
-			kernels.AddScalar(row, row, -kernels.Dot(row, pr))
-			kernels.Mul(row, row, pr)
-			if a.softcap > 0 {
-				a.uncap(row, b, h, kv, i)
-			}
-		}
-		if a.qt.needs {
-			gemm(blas.NoTrans, blas.NoTrans, t, a.q.dim, keys, a.scale, d, keys, a.k.of(a.kt.x(), b, kv), a.k.token, 1,
-				a.q.of(a.qt.root.grad, b, h), a.q.token)
-		}
-		if a.kt.needs {
-			gemm(blas.Trans, blas.NoTrans, keys, a.q.dim, t, a.scale, d, keys, a.q.of(a.qt.x(), b, h), a.q.token, 1,
-				a.k.of(a.kt.root.grad, b, kv), a.k.token)
-		}
+	}
+	if a.qt.needs {
+		gemm(blas.NoTrans, blas.NoTrans, t, a.q.dim, keys, a.scale, d, ld, a.k.of(a.kt.x(), b, kv), a.k.token, 1,
+			a.q.of(a.qt.root.grad, b, h)[from*a.q.token:], a.q.token)
+	}
+	if a.kt.needs {
+		gemm(blas.Trans, blas.NoTrans, keys, a.q.dim, t, a.scale, d, ld, a.q.of(a.qt.x(), b, h)[from*a.q.token:], a.q.token, 1,
+			a.k.of(a.kt.root.grad, b, kv), a.k.token)
 	}
 }
 

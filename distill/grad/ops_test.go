@@ -114,6 +114,8 @@ var opCases = []opCase{
 
 	{op: "Attention", in: []any{in(2, 3, 4, 5), in(2, 3, 6, 5), in(2, 3, 6, 7)}},
 	{name: "causal", op: "Attention", attrs: attrs("is_causal", num(1), "q_num_heads", num(4), "kv_num_heads", num(2)), in: []any{in(2, 5, 12), in(2, 5, 6), in(2, 5, 8), nil, nil, nil, ints(5, 5)}},
+	{name: "blocks", op: "Attention", attrs: attrs("is_causal", num(1)), in: []any{in(1, 1, 70, 4), in(1, 1, 70, 4), in(1, 1, 70, 3)}},
+	{name: "blocks unseen", op: "Attention", attrs: attrs("is_causal", num(1), "q_num_heads", num(1), "kv_num_heads", num(1)), in: []any{in(1, 70, 4), in(1, 70, 4), in(1, 70, 3), nil, nil, nil, ints(3)}},
 	{name: "window", op: "Attention", attrs: attrs("is_causal", num(1), "local_window_size", num(2), "scale", float(0.3)), in: []any{in(1, 2, 5, 4), in(1, 1, 5, 4), in(1, 1, 5, 4)}},
 	{name: "softcap", op: "Attention", attrs: attrs("softcap", float(1.5)), in: []any{in(1, 2, 5, 4), in(1, 2, 5, 4), in(1, 2, 5, 4)}},
 	{name: "mask", op: "Attention", in: []any{in(2, 2, 4, 5), in(2, 2, 6, 5), in(2, 2, 6, 3), frozen(in(2, 1, 4, 6))}},
