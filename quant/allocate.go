@@ -41,6 +41,7 @@ func (q *quantizer) choose(ctx context.Context) error {
 	var best []candidate // of those that keep the budget, what leaves least of it
 	least := int64(math.MaxInt64)
 	for try := 0; ; try++ {
+		planned := q.weightBytes()
 		if err := q.sequential(ctx); err != nil || !q.packs() || q.probe == nil {
 			return err
 		}
@@ -52,7 +53,7 @@ func (q *quantizer) choose(ctx context.Context) error {
 		if spare >= 0 && spare < least {
 			best, least = q.snapshot(), spare
 		}
-		if best != nil && (spare < 0 || least <= q.budget()/spareParts || try >= fillTries) {
+		if best != nil && (least <= q.budget()/spareParts || try >= fillTries) {
 			q.reset(best)
 			return nil
 		}
@@ -61,7 +62,6 @@ func (q *quantizer) choose(ctx context.Context) error {
 		} else {
 			q.margin += q.budget() / sequenceMargin
 		}
-		before := q.weightBytes()
 		q.reset(chosen)
 		if err := q.fitBudget(); err != nil {
 			return err
@@ -69,7 +69,7 @@ func (q *quantizer) choose(ctx context.Context) error {
 		if err := q.doNoHarm(ctx); err != nil {
 			return err
 		}
-		if best != nil && q.weightBytes() <= before {
+		if best != nil && q.weightBytes() == planned {
 			q.reset(best)
 			return nil
 		}
@@ -116,6 +116,9 @@ func (q *quantizer) chooseWidths(ctx context.Context) error {
 		return q.fitLatency(ctx)
 	case (q.o.MaxKL > 0 || q.o.MinAgreement > 0 && q.probe != nil) && q.budget() == 0:
 		return q.smallestWithin(ctx)
+	}
+	if err := q.chooseMantissa(ctx); err != nil {
+		return err
 	}
 	if err := q.fitBudget(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -34,5 +35,24 @@ func TestDiffused(t *testing.T) {
 		if math.Abs(sum) > most/16 || math.Abs(sum) > math.Abs(plain)+least {
 			t.Errorf("filter %d: the sum moved by %g, by %g without diffusion", lo/k, sum, plain)
 		}
+	}
+}
+
+// Filters keep more bits where there is room for them.
+func TestFiltersKeepWhatPays(t *testing.T) {
+	ctx := context.Background()
+	q := digitsQuantizer(t)
+	q.o.TargetBytes = 60_000
+	for _, step := range []func(context.Context) error{q.measureOptions, q.measureSensitivity, q.chooseMantissa} {
+		if err := step(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if q.filterBits <= filterMantissas[0] {
+		t.Errorf("%d bits with room to spare", q.filterBits)
+	}
+	q.o.TargetBytes = 100 // nothing fits: the fewest bits, and the budget's own error
+	if err := q.chooseMantissa(ctx); err != nil || q.filterBits != filterMantissas[0] {
+		t.Errorf("%d bits where nothing fits (%v)", q.filterBits, err)
 	}
 }

@@ -248,6 +248,7 @@ type quantizer struct {
 	integer    map[string]string // weights of convolutions that static activations concern: how they compute
 	grids      map[string]string // by such a weight: the name of what takes its place
 	margin     int64             // bytes of the budget that are not spent
+	filterBits int               // of the mantissas of grouped convolutions' filters in a packed file; 0: filterMantissa
 }
 
 // report measures the result and holds it against the gates. The report is complete
