@@ -240,7 +240,7 @@ func (q *quantizer) fitBudget() error {
 	if err != nil {
 		return err
 	}
-	if smallest > want {
+	if smallest > max(want, want-q.margin) {
 		return &fault.Gate{What: fmt.Sprintf("the target of %d bytes cannot be met: with the narrowest widths the file has %d bytes", want, smallest)}
 	}
 	want = max(want-q.margin, smallest)
