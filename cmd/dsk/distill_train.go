@@ -41,6 +41,7 @@ the data alone.
 
 The student is a .dsk file that is trained further, or an untrained one:
   conv 16,32,64 x2 [res]             stages of 3x3 convolutions with so many channels, two in each
+  dense 32,16 [pool=2]               products with so many outputs, of pixels or the averages of squares
   llama hidden=128 layers=4 [heads=4 kv=2 inner=384 ctx=256]
   auto                               the largest of the teacher's kind within --target-size
 
