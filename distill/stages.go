@@ -9,7 +9,7 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// Stages, as Options.Feature, lets the student imitate the teacher's values at the end of each stage.
+// Stages is an Options.Feature: the student imitates the teacher's values at the end of each stage.
 const Stages = "stages"
 
 // pair is a value of the teacher and the one of the student that is compared with it.
