@@ -1,6 +1,6 @@
 // Package quant turns a model's weights into blocks of 8, 4, 3 or 2 bits. Every weight matrix is
 // a candidate; what stays wider, and why, stands in the report. Steps, in the order of the
-// data: candidates.go finds the matrices, calibrate.go reads activations, sensitivity.go
+// data: vocabulary.go cuts tables of tokens, candidates.go finds the matrices, calibrate.go reads activations, sensitivity.go
 // measures what each width costs, allocate.go spends the budget, encode.go makes the blocks.
 package quant
 
