@@ -14,7 +14,7 @@ import (
 const (
 	// probeViews is how many inputs the runs for statistics of activations have if there are fewer images, and viewsBytes what they take at most.
 	probeViews = 256
-	viewsBytes = 1 << 29
+	viewsBytes = 160 << 20
 	// smallestView is the part of an image's sides that a view has at least.
 	smallestView = 0.5
 )
