@@ -21,8 +21,10 @@ type compiler struct {
 
 const noLimit = int(^uint(0) >> 1)
 
-// maxGroups bounds how deep groups may be nested.
-const maxGroups = 16
+const (
+	maxPattern = 1 << 12 // bytes of a pattern
+	maxGroups  = 16      // how deep groups may be nested
+)
 
 // term is a part of a sequence: a node whose next is not known yet, or alternatives of sequences.
 type term struct {
@@ -34,7 +36,10 @@ type sequence []term
 
 // compilePattern returns the program of a regular expression, or nil for one that it does not know.
 func compilePattern(re string) *program {
-	c := &compiler{re: re, known: utf8.ValidString(re)}
+	if len(re) > maxPattern || !utf8.ValidString(re) {
+		return nil
+	}
+	c := &compiler{re: re, known: true}
 	all := c.alternatives()
 	if !c.known || c.i != len(re) {
 		return nil

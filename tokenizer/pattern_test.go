@@ -78,7 +78,7 @@ func TestFolds(t *testing.T) {
 // TestPatternLeftAlone: what is not known is left to the other engine, and nothing is read wrongly.
 func TestPatternLeftAlone(t *testing.T) {
 	for _, pattern := range []string{`(a|b)*`, `a+?`, `\w+`, `\bx`, `(?<n>a)`, `[a-z-[aeiou]]`, `[[:alpha:]]`, `a{`, `a{2`, `[a`, `(a`, `a)`, `a\`, `\p`, `\p{`, `\p{Nix}`, `\u12`,
-		`\x{41}`, `[\s-x]`, `[b-a]`, `[a-\d]`, `*a`, `a**`, `a{3,2}`, `a{2}+`, "\xff", `(?=a)*`, strings.Repeat("(", 100)} {
+		`\x{41}`, `[\s-x]`, `[b-a]`, `[a-\d]`, `*a`, `a**`, `a{3,2}`, `a{2}+`, "\xff", `(?=a)*`, strings.Repeat("(", 100), strings.Repeat("a", 5000)} {
 		if compilePattern(pattern) != nil {
 			t.Errorf("%s became a program", pattern)
 		}
@@ -87,7 +87,7 @@ func TestPatternLeftAlone(t *testing.T) {
 
 // TestProgramStops: a match that would take for ever is given up.
 func TestProgramStops(t *testing.T) {
-	prog := compilePattern(`a*a*a*a*b`)
+	prog := compilePattern(`a*a*a*a*b` + strings.Repeat("(?:a?|b?)", 300))
 	if _, ok := prog.find(strings.Repeat("a", 2000), 0); ok {
 		t.Error("the search should have been given up")
 	}

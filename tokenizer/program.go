@@ -169,8 +169,55 @@ func (p *program) single() *charSet {
 	return nil
 }
 
+// opening is what a node and all that follows it may begin with: an ASCII character, or nothing.
+type opening struct {
+	ascii byteSet
+	empty bool
+}
+
+// openings returns those of all nodes. What a node leads to was laid down before it.
+func (p *program) openings() []opening {
+	all := make([]opening, len(p.nodes))
+	for k := range p.nodes {
+		n, o := &p.nodes[k], &all[k]
+		switch n.kind {
+		case nodeAccept:
+			o.empty = true
+		case nodeRepeat:
+			for c := range utf8.RuneSelf {
+				if n.set.ascii[c] {
+					o.ascii.add(byte(c))
+				}
+			}
+			if n.least == 0 {
+				o.join(&all[n.next])
+			}
+		case nodeAlternatives:
+			for _, sub := range n.either {
+				o.join(&all[sub])
+			}
+		case nodeAtomic:
+			if *o = all[n.sub]; o.empty {
+				o.empty = false
+				o.join(&all[n.next])
+			}
+		case nodeLook, nodeStart, nodeEnd:
+			*o = all[n.next]
+		}
+	}
+	return all
+}
+
+func (o *opening) join(other *opening) {
+	for i := range o.ascii {
+		o.ascii[i] |= other.ascii[i]
+	}
+	o.empty = o.empty || other.empty
+}
+
 // link finds out which repetitions need give nothing back, and fills the lists of what to try.
 func (p *program) link(first int32) {
+	all := p.openings()
 	for k := range p.nodes {
 		n := &p.nodes[k]
 		if n.kind != nodeRepeat {
@@ -180,9 +227,9 @@ func (p *program) link(first int32) {
 			n.possessive = true // what is longest is taken, and fits
 			continue
 		}
-		n.apart = !p.canBeEmpty(n.next)
-		for c, in := range n.set.ascii {
-			n.apart = n.apart && !(in && p.canStart(n.next, byte(c)))
+		n.apart = !all[n.next].empty
+		for c := range utf8.RuneSelf {
+			n.apart = n.apart && !(n.set.ascii[c] && all[n.next].ascii.has(byte(c)))
 		}
 	}
 	p.beyond = []int32{first}
@@ -191,72 +238,10 @@ func (p *program) link(first int32) {
 	}
 	for c := range p.tries {
 		for _, at := range p.beyond {
-			if p.canStart(at, byte(c)) {
+			if all[at].empty || all[at].ascii.has(byte(c)) {
 				p.tries[c] = append(p.tries[c], at)
 			}
 		}
 		p.passes[c] = len(p.tries[c]) == 0
-	}
-}
-
-// canStart reports whether something that begins with c may fit a node and what follows it.
-func (p *program) canStart(at int32, c byte) bool {
-	for {
-		n := &p.nodes[at]
-		switch n.kind {
-		case nodeAccept:
-			return true
-		case nodeRepeat:
-			if n.set.ascii[c] {
-				return true
-			}
-			if n.least > 0 {
-				return false
-			}
-		case nodeAlternatives:
-			for _, sub := range n.either {
-				if p.canStart(sub, c) {
-					return true
-				}
-			}
-			return false
-		case nodeAtomic:
-			if p.canStart(n.sub, c) {
-				return true
-			}
-			if !p.canBeEmpty(n.sub) {
-				return false
-			}
-		case nodeLook, nodeStart, nodeEnd:
-		}
-		at = n.next
-	}
-}
-
-// canBeEmpty reports whether a node and what follows it may fit nothing.
-func (p *program) canBeEmpty(at int32) bool {
-	for {
-		n := &p.nodes[at]
-		switch n.kind {
-		case nodeAccept:
-			return true
-		case nodeRepeat:
-			if n.least > 0 {
-				return false
-			}
-		case nodeAlternatives:
-			for _, sub := range n.either {
-				if p.canBeEmpty(sub) {
-					return true
-				}
-			}
-			return false
-		case nodeAtomic:
-			if !p.canBeEmpty(n.sub) {
-				return false
-			}
-		case nodeLook, nodeStart, nodeEnd:
-		}
-		at = n.next
 	}
 }
