@@ -119,7 +119,7 @@ func (l *LM) newWriting(tok *tokenizer.Tokenizer, prompt []int32, o GenerateOpti
 	o.Sampler.Begin(prompt)
 	if o.Speculation != nil {
 		w.text = slices.Clone(prompt)
-		o.Speculation.begin(l.vocab)
+		o.Speculation.begin(l)
 	}
 	return w
 }

@@ -48,7 +48,7 @@ func (o *textOptions) add(f *pflag.FlagSet) {
 	f.StringVar(&o.schema, "json-schema", "", "hold the output to this JSON schema: a file, or the schema itself")
 	f.StringVar(&o.grammar, "grammar", "", "hold the output to the grammar in this file (GBNF)")
 	f.StringVar(&o.draft, "draft", "", "guess tokens with this smaller model, or lookup: as earlier in the text; the output stays as it is")
-	f.IntVar(&o.draftTokens, "draft-tokens", 0, "the most tokens that --draft guesses at once (0 = 5)")
+	f.IntVar(&o.draftTokens, "draft-tokens", 0, "the most tokens that --draft guesses at once (0 = 5, or 1 with a draft for weights of up to 16 MiB)")
 	f.StringVar(&o.cache.path, "prompt-cache", "", "keep the keys and values of the prompt in this file: what another prompt begins with too is not computed again")
 	f.IntVar(&o.ctx, "ctx", 0, "context in tokens (0 = the model's)")
 	f.StringVar(&o.overflow, "on-overflow", "error", "what to do with a prompt longer than the context: error, or truncate its beginning")
