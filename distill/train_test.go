@@ -220,12 +220,10 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestQuantized trains a student for 2-bit weights: it does better than the same student quantized after its training, and its file
-// has the blocks that it was trained with.
-func TestQuantized(t *testing.T) {
-	d, measured := barsFolder(t, 160, 1, true), barsFolder(t, 300, 2, true)
-	student, _ := trained(t, students(t, "conv 16,16 x2", d), distill.Options{Data: d, Epochs: 10, Batch: 16})
-	low, _, err := quant.Apply(context.Background(), student, quant.Options{Strategy: quant.Uniform, Bits: 2, ActBits: 8})
+// quantized returns the weights of m that have blocks of some bits, as such.
+func quantized(t *testing.T, m *model.Model, bits int) map[string]*tensor.Tensor {
+	t.Helper()
+	low, _, err := quant.Apply(context.Background(), m, quant.Options{Strategy: quant.Uniform, Bits: bits, ActBits: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +233,15 @@ func TestQuantized(t *testing.T) {
 			like[name] = v
 		}
 	}
+	return like
+}
+
+// TestQuantized trains a student for 2-bit weights: it does better than the same student quantized after its training, and its file
+// has the blocks that it was trained with.
+func TestQuantized(t *testing.T) {
+	d, measured := barsFolder(t, 160, 1, true), barsFolder(t, 300, 2, true)
+	student, _ := trained(t, students(t, "conv 16,16 x2", d), distill.Options{Data: d, Epochs: 10, Batch: 16})
+	like := quantized(t, student, 2)
 	m, r := trained(t, func(uint64) (*model.Model, error) { return student, nil }, distill.Options{Data: d, Eval: measured, Teacher: student,
 		Alpha: 0.9, Temperature: 2, Quantized: like, Epochs: 4, Batch: 16, Rate: 0.005})
 	quantized := 0
@@ -268,20 +275,11 @@ func TestQuantizedResume(t *testing.T) {
 	student, _ := trained(t, students(t, "conv 16,16", d), distill.Options{Data: d, Steps: 1, Batch: 16})
 	folder := filepath.Join(t.TempDir(), "checkpoints")
 	train := func(bits int, resume bool) error {
-		low, _, err := quant.Apply(context.Background(), student, quant.Options{Strategy: quant.Uniform, Bits: bits, ActBits: 8})
-		if err != nil {
-			t.Fatal(err)
-		}
-		like := map[string]*tensor.Tensor{}
-		for name, v := range low.Graph.Init {
-			if v.DType.IsQuantized() {
-				like[name] = v
-			}
-		}
+		like := quantized(t, student, bits)
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		steps := 0
-		_, _, err = distill.Train(ctx, func(uint64) (*model.Model, error) { return student, nil }, distill.Options{Data: d, Quantized: like, Steps: 8, Batch: 16,
+		_, _, err := distill.Train(ctx, func(uint64) (*model.Model, error) { return student, nil }, distill.Options{Data: d, Quantized: like, Steps: 8, Batch: 16,
 			Checkpoints: folder, Resume: resume, Progress: func(stage string, _, _ int64) {
 				if strings.HasPrefix(stage, "seed") {
 					if steps++; steps == 4 && !resume {

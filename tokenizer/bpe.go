@@ -159,17 +159,7 @@ func (c *bpeCoder) encode(dst []int32, word string) []int32 {
 
 // word encodes what cannot be cut.
 func (c *bpeCoder) word(dst []int32, word string) []int32 {
-	if len(word) > cachedBytes || word == "" {
-		return c.fresh(dst, word)
-	}
-	k := c.words.key(word, 0)
-	dst, ok := c.words.get(dst, &k)
-	if !ok {
-		n := len(dst)
-		dst = c.fresh(dst, word)
-		c.words.put(&k, dst[n:])
-	}
-	return dst
+	return c.words.encode(dst, word, c)
 }
 
 // fresh encodes a word that the cache does not have.

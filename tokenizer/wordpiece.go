@@ -22,17 +22,7 @@ type wordPieceCoder struct {
 func (m *wordPiece) coder() coder { return &wordPieceCoder{wordPiece: m} }
 
 func (c *wordPieceCoder) encode(dst []int32, word string) []int32 {
-	if len(word) > cachedBytes || word == "" {
-		return c.fresh(dst, word)
-	}
-	k := c.words.key(word, 0)
-	dst, ok := c.words.get(dst, &k)
-	if !ok {
-		n := len(dst)
-		dst = c.fresh(dst, word)
-		c.words.put(&k, dst[n:])
-	}
-	return dst
+	return c.words.encode(dst, word, c)
 }
 
 // fresh encodes a word that the cache does not have.

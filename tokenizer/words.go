@@ -125,6 +125,23 @@ func (c *wordCache) get(dst []int32, k *wordKey) ([]int32, bool) {
 	return dst, false
 }
 
+// encode appends the ids of a word: remembered ones, or those that m finds.
+func (c *wordCache) encode(dst []int32, word string, m interface {
+	fresh(dst []int32, word string) []int32
+}) []int32 {
+	if len(word) > cachedBytes || word == "" {
+		return m.fresh(dst, word)
+	}
+	k := c.key(word, 0)
+	dst, ok := c.get(dst, &k)
+	if !ok {
+		n := len(dst)
+		dst = m.fresh(dst, word)
+		c.put(&k, dst[n:])
+	}
+	return dst
+}
+
 // put remembers the ids of a word that get did not find.
 func (c *wordCache) put(k *wordKey, ids []int32) {
 	switch {
