@@ -115,7 +115,7 @@ func TestSplitKeepsParts(t *testing.T) {
 		t.Errorf("all of a part: %v", err)
 	}
 	v := move{apply: func() (*model.Graph, origin, error) { return tr.cut(gone(0, 2)) }}
-	if err := v.measure(t.Context(), nil, &model.Model{Graph: g}, 0, 100, 50, 100); err != nil || !math.IsInf(v.price, 1) {
+	if err := v.measure(t.Context(), nil, &model.Model{Graph: g}, 0, 100, &goal{"multiplications", cost, 100, 50}); err != nil || !math.IsInf(v.price, 1) {
 		t.Errorf("price %g, %v", v.price, err)
 	}
 	small, _, err := tr.cut(gone(1, 4))

@@ -47,6 +47,7 @@ type Options struct {
 	Method     Method
 	Pattern    string  // of a mask: TwoOfFour, or "" for none
 	Ratio      float64 // part of the multiplications, of the weights, or of the experts of each mixture, that goes
+	Parameters int64   // of Channel, Layer and Structured, in place of Ratio: at most so many are left
 	Importance Importance
 	Round      int           // channels are left in multiples of so many; 0 = 16, the rows of a panel
 	NoRepair   bool          // leave the remaining weights as they are
@@ -117,6 +118,9 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 	in.Graph = m.Graph.Clone()
 	if err := in.Graph.Infer(); err != nil {
 		return nil, nil, err
+	}
+	if o.Parameters >= parameters(in.Graph) {
+		return nil, nil, &fault.Usage{What: fmt.Sprintf("%s has %d parameters and is to be left %d: nothing goes", m.Meta.Name, parameters(in.Graph), o.Parameters)}
 	}
 	r := &Report{Method: o.Method, Ratio: o.Ratio, Calibration: "none", Before: sizeOf(in.Graph), Faster: o.shrinks()}
 	out, err := o.apply(ctx, &in, r)
@@ -191,7 +195,9 @@ func (o *Options) check(m *model.Model) error {
 		return &fault.Usage{What: fmt.Sprintf("unknown importance %q; it is activation or magnitude", o.Importance)}
 	}
 	switch {
-	case o.Pattern != TwoOfFour && !(o.Ratio > 0 && o.Ratio < 1):
+	case o.Parameters < 0 || o.Parameters > 0 && (o.Ratio != 0 || !o.shrinks()):
+		return &fault.Usage{What: "a number of parameters is for methods that leave out channels or layers, and in place of a ratio"}
+	case o.Pattern != TwoOfFour && o.Parameters == 0 && !(o.Ratio > 0 && o.Ratio < 1):
 		return &fault.Usage{What: fmt.Sprintf("--ratio %g: must be between 0 and 1", o.Ratio)}
 	case o.Pattern == TwoOfFour && o.Ratio != 0 && o.Ratio != 0.5:
 		return &fault.Usage{What: "2:4 leaves half of the weights: --ratio can only be 0.5"}
@@ -213,6 +219,9 @@ func (o *Options) history() map[string]string {
 	h := map[string]string{"method": string(o.Method), "calibration": "none"}
 	if o.Pattern != "" {
 		h["pattern"] = o.Pattern
+	}
+	if o.Parameters > 0 {
+		h["parameters"] = strconv.FormatInt(o.Parameters, 10)
 	}
 	if o.Ratio > 0 {
 		h["ratio"] = strconv.FormatFloat(o.Ratio, 'g', -1, 64)

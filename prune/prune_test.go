@@ -181,6 +181,14 @@ func TestStructured(t *testing.T) {
 	if small.Meta.Parameters >= s.m.Meta.Parameters || small.Meta.Steps[len(small.Meta.Steps)-1].Verb != "prune" {
 		t.Errorf("meta %+v", small.Meta)
 	}
+	few := r.Before.Parameters * 2 / 3
+	by, r, err := Apply(ctx, s.m, Options{Method: Channel, Parameters: few, Round: 2, Calib: s.d, EvalOptions: eval.Options{Limit: 16}, Threads: 2, NoRepair: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.After.Parameters > few || r.After.Parameters < few/2 || by.Meta.Steps[len(by.Meta.Steps)-1].Options["parameters"] == "" {
+		t.Errorf("%d parameters are left, at most %d are wanted; %+v", r.After.Parameters, few, by.Meta.Steps)
+	}
 	one, _, err := Apply(ctx, s.m, Options{Method: Channel, Ratio: 0.3, Round: 2, Calib: s.d, EvalOptions: eval.Options{Limit: 16}, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -273,6 +281,9 @@ func TestRefused(t *testing.T) {
 		"no ratio":    {Method: Magnitude},
 		"2:4":         {Method: Magnitude, Pattern: TwoOfFour, Ratio: 0.3},
 		"no data":     {Method: Channel, Ratio: 0.5},
+		"both":        {Method: Channel, Ratio: 0.5, Parameters: 100, Calib: s.d},
+		"of a mask":   {Method: Wanda, Parameters: 100, Calib: s.d},
+		"too many":    {Method: Channel, Parameters: 1 << 40, Calib: s.d},
 		"importance":  {Method: Channel, Ratio: 0.5, Calib: s.d, Importance: "x"},
 		"round":       {Method: Channel, Ratio: 0.5, Calib: s.d, Round: -1},
 		"pattern":     {Method: Wanda, Pattern: "1:4", Ratio: 0.5, Calib: s.d},

@@ -23,28 +23,42 @@ type move struct {
 
 	graph *model.Graph
 	from  origin
-	macs  int64   // that it saves
+	saved int64   // of the goal's size
 	loss  float64 // of the model after it, on the probe
-	price float64 // loss for each part of the multiplications
+	price float64 // loss for each part of the size
 	round int     // in which it was measured
 }
 
-// shrink takes the cheapest moves, by measured loss for the multiplications saved, until so many are left. A move's price rarely falls
-// when others are taken, so only those that lead the list are measured anew after each (lazy greedy; Minoux 1978).
+// goal is what a search makes smaller, and how small.
+type goal struct {
+	what        string
+	size        func(*model.Graph) int64
+	all, target int64
+}
+
+func (o *Options) goal(before Size) goal {
+	if o.Parameters > 0 {
+		return goal{"parameters", parameters, before.Parameters, o.Parameters}
+	}
+	return goal{"multiplications", cost, before.MACs, int64(math.Round(float64(before.MACs) * (1 - o.Ratio)))}
+}
+
+// shrink takes the cheapest moves, by measured loss for the multiplications or parameters saved, until so many are left. A move's price rarely
+// falls when others are taken, so only those that lead the list are measured anew after each (lazy greedy; Minoux 1978).
 func shrink(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options, r *Report) (*model.Model, error) {
 	fix, err := newRepairer(ctx, m, probe, o)
 	if err != nil {
 		return nil, err
 	}
-	target := int64(math.Round(float64(r.Before.MACs) * (1 - o.Ratio)))
-	now, loss, left, from := m, 0.0, r.Before.MACs, origin{}
+	to := o.goal(r.Before)
+	now, loss, left, from := m, 0.0, to.all, origin{}
 	known := map[string]*move{}
-	for round := 1; left > target; round++ {
+	for round := 1; left > to.target; round++ {
 		moves, err := list(ctx, now, o)
 		if err != nil {
 			return nil, err
 		}
-		o.progress("search", r.Before.MACs-left, r.Before.MACs-target)
+		o.progress("search", to.all-left, to.all-to.target)
 		for _, v := range moves {
 			if old := known[v.key]; old != nil {
 				v.price = old.price
@@ -53,20 +67,20 @@ func shrink(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options, 
 		}
 		best, err := cheapest(moves, round, func(v *move) error {
 			r.Measurements++
-			return v.measure(ctx, probe, now, loss, left, left-target, r.Before.MACs)
+			return v.measure(ctx, probe, now, loss, left, &to)
 		})
 		if err != nil {
 			return nil, err
 		}
 		if best == nil {
-			return nil, &fault.Gate{What: fmt.Sprintf("at most %.1f %% of the multiplications can be left out, not %.1f %%",
-				100*float64(r.Before.MACs-left)/float64(r.Before.MACs), 100*o.Ratio)}
+			part := func(left int64) float64 { return 100 * float64(to.all-left) / float64(to.all) }
+			return nil, &fault.Gate{What: fmt.Sprintf("at most %.1f %% of the %s can be left out, not %.1f %%", part(left), to.what, part(to.target))}
 		}
 		next := *now
 		next.Graph = best.graph
-		now, loss, left, from = &next, best.loss, left-best.macs, best.from.after(from)
-		step := Move{Kind: best.what, Name: best.name, Units: best.count, MACs: left, Loss: loss}
-		if now, loss, err = fix.repair(ctx, now, from, loss, left <= target); err != nil {
+		now, loss, left, from = &next, best.loss, left-best.saved, best.from.after(from)
+		step := Move{Kind: best.what, Name: best.name, Units: best.count, MACs: cost(best.graph), Loss: loss}
+		if now, loss, err = fix.repair(ctx, now, from, loss, left <= to.target); err != nil {
 			return nil, err
 		}
 		if repaired := loss; repaired < step.Loss {
@@ -133,7 +147,7 @@ func chunk(n, width, round int) int {
 
 // measure makes the smaller graph and compares it. What a move saves beyond what is wanted does not count. A move that leaves nothing of some value
 // has no price that would be paid.
-func (v *move) measure(ctx context.Context, probe *eval.Probe, m *model.Model, loss float64, left, wanted, all int64) error {
+func (v *move) measure(ctx context.Context, probe *eval.Probe, m *model.Model, loss float64, left int64, to *goal) error {
 	var err error
 	if v.graph, v.from, err = v.apply(); errors.Is(err, errEmpty) {
 		v.price = math.Inf(1)
@@ -141,7 +155,7 @@ func (v *move) measure(ctx context.Context, probe *eval.Probe, m *model.Model, l
 	} else if err != nil {
 		return err
 	}
-	if v.macs = left - cost(v.graph); v.macs <= 0 {
+	if v.saved = left - to.size(v.graph); v.saved <= 0 {
 		v.price = math.Inf(1)
 		return nil
 	}
@@ -152,7 +166,7 @@ func (v *move) measure(ctx context.Context, probe *eval.Probe, m *model.Model, l
 		return err
 	}
 	v.loss = d.Loss()
-	v.price = (v.loss - loss) / (float64(min(v.macs, wanted)) / float64(all))
+	v.price = (v.loss - loss) / (float64(min(v.saved, left-to.target)) / float64(to.all))
 	if math.IsNaN(v.price) {
 		v.price = math.Inf(1)
 	}

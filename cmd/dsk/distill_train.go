@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/dsk-toolkit/dsk/distill"
+	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
+	"github.com/dsk-toolkit/dsk/prune"
 	"github.com/dsk-toolkit/dsk/quant"
 	"github.com/dsk-toolkit/dsk/tensor"
 	"github.com/spf13/cobra"
@@ -35,7 +37,7 @@ func (a *app) distillTrainCommand() *cobra.Command {
 the data alone.
 
   dsk distill train --student "conv 8,16,32 x2" --teacher t.dsk --data mnist --split train -o s.dsk
-  dsk distill train --student auto --target-size 300KB --labels soft --data cifar10 --split train --alpha 1 -o s.dsk
+  dsk distill train --student auto --target-size 300KB --teacher t.dsk --data cifar10 --split train --alpha 1 -o s.dsk
   dsk distill train --student "llama hidden=128 layers=4" --teacher lm.dsk --data novels.txt --time 10m -o s.dsk
   dsk distill train --student s.dsk --teacher t.dsk --data mnist --split train --qat 2 -o s2.dsk
 
@@ -43,7 +45,8 @@ The student is a .dsk file that is trained further, or an untrained one:
   conv 16,32,64 x2 [res]             stages of 3x3 convolutions with so many channels, two in each
   dense 32,16 [pool=2]               products with so many outputs, of pixels or the averages of squares
   llama hidden=128 layers=4 [heads=4 kv=2 inner=384 ctx=256]
-  auto                               the largest of the teacher's kind within --target-size
+  auto                               --teacher without what it needs least, its weights as f32 within --target-size;
+                                     with --labels alone, the largest untrained one of the teacher's kind
 
 The loss is alpha T^2 KL(teacher || student) + (1-alpha) CE(label): --alpha, --temperature; auto
 tries some values on a part of the data, a part of which is held out. --eval is only measured.
@@ -230,24 +233,40 @@ func (a *app) distillStudent(ctx context.Context, o *distillTrainOptions, do *di
 	if o.qat != 0 {
 		return nil, func() {}, &fault.Usage{What: "--qat needs a student that is trained: give its .dsk file"}
 	}
-	pattern, err := distillPattern(do)
-	if err != nil {
-		return nil, func() {}, err
-	}
 	spec := o.student
+	var bytes int64
 	if spec == "auto" {
 		if o.targetSize == "" {
 			return nil, func() {}, &fault.Usage{What: "--student auto needs --target-size"}
 		}
-		bytes, err := parseSize(o.targetSize)
-		if err != nil {
+		var err error
+		if bytes, err = parseSize(o.targetSize); err != nil {
 			return nil, func() {}, err
 		}
+		if do.Teacher != nil {
+			m, err := a.shrunkTeacher(ctx, do, bytes/4)
+			return func(uint64) (*model.Model, error) { return m, nil }, func() {}, err
+		}
+	}
+	pattern, err := distillPattern(do)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	if spec == "auto" {
 		if spec, err = pattern.Fitting(bytes, 32); err != nil {
 			return nil, func() {}, err
 		}
 	}
 	return func(seed uint64) (*model.Model, error) { return pattern.Student(spec, seed) }, func() {}, nil
+}
+
+// shrunkTeacher leaves of the teacher what needs so many parameters, chosen on the data that it is going to learn from.
+func (a *app) shrunkTeacher(ctx context.Context, do *distill.Options, parameters int64) (*model.Model, error) {
+	p := a.newProgress()
+	defer p.finish()
+	m, _, err := prune.Apply(ctx, do.Teacher, prune.Options{Method: prune.Structured, Parameters: max(parameters, 1), Calib: do.Data,
+		EvalOptions: eval.Options{Context: do.Context}, Threads: a.threads, Version: version, Progress: p.report})
+	return m, err
 }
 
 // distillPattern is what an untrained student is made after.
