@@ -49,12 +49,13 @@ func mask(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options) (*
 		}
 		for _, g := range batch {
 			for _, n := range g.nodes {
-				w, err := grad.Widen(out.Graph.Init[n.In(1)])
+				was := out.Graph.Init[n.In(1)]
+				w, err := grad.Widen(was)
 				if err != nil {
 					return nil, err
 				}
 				o.maskWeights(w.F32(), g.moment)
-				out.Graph.Init[n.In(1)] = w
+				out.Graph.Init[n.In(1)] = narrow(w, was.DType)
 			}
 			g.moment = nil
 		}
@@ -63,6 +64,21 @@ func mask(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options) (*
 		}
 	}
 	return &out, nil
+}
+
+// narrow returns w in 16 bits if the model has its weights so: what is not zero and was not corrected is what it was.
+func narrow(w *tensor.Tensor, dt tensor.DType) *tensor.Tensor {
+	to := kernels.NarrowBF16
+	switch dt {
+	case tensor.F16:
+		to = kernels.NarrowF16
+	case tensor.BF16:
+	default:
+		return w
+	}
+	out := tensor.New(dt, w.Shape...)
+	to(tensor.View[uint16](out), w.F32())
+	return out
 }
 
 // maskWeights makes zeros in the rows w of a product that reads what the moment is of.

@@ -250,6 +250,11 @@ func TestMasks(t *testing.T) {
 		if r.Faster || r.After.MACs != r.Before.MACs || !(r.Loss > 0) {
 			t.Errorf("%s: %+v", method, r)
 		}
+		for i, n := range maskable(small.Graph) {
+			if is, was := small.Graph.Init[n.In(1)], s.m.Graph.Init[maskable(s.m.Graph)[i].In(1)]; is.DType != was.DType {
+				t.Errorf("%s: %s is %v, was %v", method, n.Name, is, was)
+			}
+		}
 		if c.pattern != TwoOfFour {
 			continue
 		}
