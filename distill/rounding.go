@@ -28,6 +28,13 @@ type rounded struct {
 	held   bool // master has the weights
 }
 
+// Levels for blocks of D2 with two or three values in a group, of one size: XNOR-Net's (Rastegari et al. 2016) and ternary weights (Li and Liu
+// 2016). Nothing but training makes weights fit them, and their blocks are no smaller than others of D2.
+var (
+	Binary  = &kernels.Levels{Code: [16]uint8{1, 1, 127, 127}}
+	Ternary = &kernels.Levels{Code: [16]uint8{1, 64, 64, 127}}
+)
+
 // NewRounding rounds those of params whose names have a quantized tensor among like, as it is quantized.
 func NewRounding(params []grad.Param, like map[string]*tensor.Tensor, pool *kernels.Pool) (*Rounding, error) {
 	r := &Rounding{pool: pool}

@@ -51,7 +51,7 @@ func (r *run) settings() string {
 	fmt.Fprintln(h, sum, weights, steps, o.Time, o.Batch, o.Context, o.Alpha, o.Temperature, o.Smoothing, o.TopK, o.Feature, o.FeatureWeight,
 		o.Optimizer, o.Rate, o.Decay, o.Warmup, o.Clip, o.Frozen, o.Augment, o.Views, r.seed, r.control, o.Evals, len(r.use))
 	for _, name := range slices.Sorted(maps.Keys(o.Quantized)) {
-		fmt.Fprintln(h, name, o.Quantized[name].DType)
+		fmt.Fprintln(h, name, o.Quantized[name].DType, *o.Quantized[name].Levels)
 	}
 	if o.Mix {
 		fmt.Fprintln(h, "mix")

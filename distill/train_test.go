@@ -18,6 +18,7 @@ import (
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/distill"
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/model/dskfile"
 	"github.com/dsk-toolkit/dsk/quant"
@@ -267,6 +268,40 @@ func TestQuantized(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reopened.Close()
+}
+
+// TestFewLevels trains weights of two and of three values a group, which are what the file then has.
+func TestFewLevels(t *testing.T) {
+	d, measured := barsFolder(t, 160, 1, true), barsFolder(t, 300, 2, true)
+	student, _ := trained(t, students(t, "conv 16,16 x2", d), distill.Options{Data: d, Epochs: 10, Batch: 16})
+	for values, lv := range map[int]*kernels.Levels{2: distill.Binary, 3: distill.Ternary} {
+		like := quantized(t, student, 2)
+		for _, v := range like {
+			v.Levels = lv
+		}
+		m, r := trained(t, func(uint64) (*model.Model, error) { return student, nil }, distill.Options{Data: d, Eval: measured, Teacher: student,
+			Alpha: 0.9, Temperature: 2, Quantized: like, Epochs: 6, Batch: 16, Rate: 0.005})
+		if r.Metrics["top1"] < 0.8 {
+			t.Errorf("%d values: top1 is %g", values, r.Metrics["top1"])
+		}
+		for name := range like {
+			w := m.Graph.Init[name]
+			n, k := tensor.Matrix(w.Shape)
+			row := make([]float32, k)
+			for i := range n {
+				kernels.DequantizeRow(row, w.Data, w.DType.Format(), w.Levels, i, k)
+				for at := 0; at < k; at += kernels.GroupLen {
+					seen := map[float32]bool{}
+					for _, v := range row[at:min(k, at+kernels.GroupLen)] {
+						seen[v] = true
+					}
+					if len(seen) > values {
+						t.Fatalf("%s: %d values in a group, want %d", name, len(seen), values)
+					}
+				}
+			}
+		}
+	}
 }
 
 // TestQuantizedResume: a training for 2-bit weights does not go on as one for 3 bits.

@@ -24,12 +24,15 @@ $DSK distill labels --teacher "$OUT/teacher.dsk" $train -o "$OUT/labels"
 [ -e "$OUT/control.dsk" ] || $DSK distill train --student "conv 8,16,24" $train $eval \
 	--rate "$CONTROL_RATE" --steps "$STEPS" --evals 1 --seeds 5 --resume -o "$OUT/control.dsk"
 
-# The classifier in 2 and 3 bits: quantized, and trained for them with itself as the teacher.
-for bits in 2 3; do
-	$DSK quantize "$OUT/classifier.dsk" -o "$OUT/quantized-$bits.dsk" --weight-bits $bits --force
-	$DSK distill train --student "$OUT/classifier.dsk" --teacher "$OUT/classifier.dsk" $train --limit 10000 --shift 2 --qat $bits \
+# The classifier in 3 and 2 bits, with three values a group and with two: trained for them with itself as the teacher, and, where that can be, quantized alone.
+for bits in 3 2 ternary 1; do
+	case $bits in
+	[23]) $DSK quantize "$OUT/classifier.dsk" -o "$OUT/quantized-$bits.dsk" --weight-bits $bits --force ;;
+	esac
+	$DSK distill train --student "$OUT/classifier.dsk" --teacher "$OUT/classifier.dsk" $train --limit 10000 --shift 2 --qat $bits --experimental \
 		--alpha 0.9 --temperature 4 --rate 0.005 --epochs 1 --force --resume -o "$OUT/trained-$bits.dsk"
 	for m in quantized trained; do
+		[ -e "$OUT/$m-$bits.dsk" ] || continue
 		echo "$m, $bits bits"
 		$DSK eval "$OUT/$m-$bits.dsk" --data "$SHARED/data/mnist" --split test
 	done

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/dsk-toolkit/dsk/distill"
 	"github.com/dsk-toolkit/dsk/eval"
 	"github.com/dsk-toolkit/dsk/internal/fault"
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/prune"
 	"github.com/dsk-toolkit/dsk/quant"
@@ -21,8 +23,9 @@ import (
 type distillTrainOptions struct {
 	student, teacher, labels, data, eval, evalSplit string
 	output, report, alpha, temperature, targetSize  string
-	evalLimit, qat                                  int
-	force                                           bool
+	qat                                             string
+	evalLimit                                       int
+	force, experimental                             bool
 	part                                            dataFlags
 	augment                                         augmentFlags
 	o                                               distill.Options
@@ -96,7 +99,8 @@ EXIT STATUS
 	f.Float64Var(&o.o.Decay, "decay", 0, "of weights (0 = 5e-4 with sgd, 0.01 with adamw; below 0: none)")
 	f.Float64Var(&o.o.Warmup, "warmup", 0, "part of the steps in which the rate rises (0 = 0.05)")
 	f.Float64Var(&o.o.Clip, "clip", 0, "largest norm of the gradient (0 = 5, 1 for language models; below 0: none)")
-	f.IntVar(&o.qat, "qat", 0, "train a .dsk student for weights of 2, 3 or 4 bits, in which it is written")
+	f.StringVar(&o.qat, "qat", "", "train a .dsk student for weights of 2, 3 or 4 bits, in which it is written; with --experimental also 1 (two values a group) and ternary, in blocks of 2 bits")
+	f.BoolVar(&o.experimental, "experimental", false, "allow what may change or go")
 	f.DurationVar(&o.o.Every, "checkpoint-every", 0, "time between checkpoints (0 = 1m)")
 	f.BoolVar(&o.o.Resume, "resume", false, "go on with a training that was cut off")
 	o.augment.add(f)
@@ -216,21 +220,14 @@ func (a *app) distillStudent(ctx context.Context, o *distillTrainOptions, do *di
 		if err != nil {
 			return nil, func() {}, err
 		}
-		if o.qat != 0 {
-			q, _, err := quant.Apply(ctx, m, quant.Options{Strategy: quant.Uniform, Bits: o.qat, ActBits: 8, Threads: a.threads, Version: version})
-			if err != nil {
+		if o.qat != "" {
+			if do.Quantized, err = a.trainedFormats(ctx, o, m); err != nil {
 				return nil, func() { f.Close() }, err
-			}
-			do.Quantized = map[string]*tensor.Tensor{}
-			for name, t := range q.Graph.Init {
-				if t.DType.IsQuantized() {
-					do.Quantized[name] = t
-				}
 			}
 		}
 		return func(uint64) (*model.Model, error) { return m, nil }, func() { f.Close() }, nil
 	}
-	if o.qat != 0 {
+	if o.qat != "" {
 		return nil, func() {}, &fault.Usage{What: "--qat needs a student that is trained: give its .dsk file"}
 	}
 	spec := o.student
@@ -258,6 +255,34 @@ func (a *app) distillStudent(ctx context.Context, o *distillTrainOptions, do *di
 		}
 	}
 	return func(seed uint64) (*model.Model, error) { return pattern.Student(spec, seed) }, func() {}, nil
+}
+
+// trainedFormats returns the weights of m in the blocks that --qat names.
+func (a *app) trainedFormats(ctx context.Context, o *distillTrainOptions, m *model.Model) (map[string]*tensor.Tensor, error) {
+	bits, levels := 2, map[string]*kernels.Levels{"1": distill.Binary, "ternary": distill.Ternary}[o.qat]
+	switch {
+	case levels != nil && !o.experimental:
+		return nil, &fault.Usage{What: fmt.Sprintf("--qat %s needs --experimental", o.qat)}
+	case levels == nil:
+		var err error
+		if bits, err = strconv.Atoi(o.qat); err != nil || bits < 2 || bits > 4 {
+			return nil, &fault.Usage{What: fmt.Sprintf("--qat %q: the widths are 2, 3 and 4, with --experimental 1 and ternary", o.qat)}
+		}
+	}
+	q, _, err := quant.Apply(ctx, m, quant.Options{Strategy: quant.Uniform, Bits: bits, ActBits: 8, Threads: a.threads, Version: version})
+	if err != nil {
+		return nil, err
+	}
+	formats := map[string]*tensor.Tensor{}
+	for name, t := range q.Graph.Init {
+		if !t.DType.IsQuantized() {
+			continue
+		}
+		if formats[name] = t; levels != nil {
+			t.Levels = levels
+		}
+	}
+	return formats, nil
 }
 
 // shrunkTeacher leaves of the teacher what needs so many parameters, chosen on the data that it is going to learn from.
