@@ -310,19 +310,8 @@ func (m *bpe) charIDs(dst []int32, word string) []int32 {
 // unknown appends what becomes of a character that is no token: its bytes' tokens or the unknown token, or nothing
 // if the model has neither. It takes and returns whether the last symbol is the unknown token.
 func (m *bpe) unknown(dst []int32, char string, last bool) ([]int32, bool) {
-	if m.fallback != nil {
-		n := len(dst)
-		for i := 0; i < len(char); i++ {
-			id := m.fallback[char[i]]
-			if id < 0 {
-				dst = dst[:n]
-				break
-			}
-			dst = append(dst, id)
-		}
-		if len(dst) > n {
-			return dst, false
-		}
+	if spelt, ok := appendFallback(dst, m.fallback, char); ok {
+		return spelt, false
 	}
 	if m.unk >= 0 && !(last && m.fuseUnk) {
 		return append(dst, m.unk), true

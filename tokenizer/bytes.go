@@ -53,3 +53,19 @@ func (t *Tokenizer) NewContinuation() *Stream {
 	s.all("a")
 	return s
 }
+
+// appendFallback appends the byte tokens of text. It reports false, and appends nothing, where there is no table, no text, or a byte without a token.
+func appendFallback(dst []int32, fallback *[256]int32, text string) ([]int32, bool) {
+	if fallback == nil || text == "" {
+		return dst, false
+	}
+	n := len(dst)
+	for i := 0; i < len(text); i++ {
+		id := fallback[text[i]]
+		if id < 0 {
+			return dst[:n], false
+		}
+		dst = append(dst, id)
+	}
+	return dst, true
+}

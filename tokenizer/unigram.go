@@ -260,19 +260,8 @@ func (b *cut) improve(from int32, score float64, id int32) {
 
 // appendUnknown appends the byte tokens of text, or the unknown token if there are none.
 func (m *unigram) appendUnknown(dst []int32, text string) []int32 {
-	if m.fallback != nil {
-		n := len(dst)
-		for i := 0; i < len(text); i++ {
-			id := m.fallback[text[i]]
-			if id < 0 {
-				dst = dst[:n]
-				break
-			}
-			dst = append(dst, id)
-		}
-		if len(dst) > n {
-			return dst
-		}
+	if spelt, ok := appendFallback(dst, m.fallback, text); ok {
+		return spelt
 	}
 	if m.unk < 0 {
 		return dst
