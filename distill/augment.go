@@ -3,6 +3,8 @@ package distill
 import (
 	"math"
 	"math/rand/v2"
+
+	"github.com/dsk-toolkit/dsk/dataset/picture"
 )
 
 // Augment changes pictures at random so that a student sees each in many forms. The zero value changes nothing.
@@ -10,6 +12,8 @@ type Augment struct {
 	Flip   bool // mirrors every second picture
 	Shift  int  // moves by up to so many pixels each way: a crop of the picture with a border of zeros
 	Cutout int  // sets a square of so many pixels a side to zero (DeVries and Taylor 2017)
+	// Zoom shows a part of the picture, of at least this share of its width and height, in its full size; 0: all of it.
+	Zoom float64 `json:",omitempty"`
 }
 
 // Picks returns the random numbers of a sample in an epoch: the same ones whenever it is asked, so that a training that is
@@ -23,7 +27,26 @@ func Order(seed uint64, epoch, samples int) []int {
 	return rand.New(rand.NewPCG(seed^0x9e3779b97f4a7c15, uint64(epoch))).Perm(samples)
 }
 
-// Apply writes a changed form of the picture src [channels, h, w] to dst.
+// zoom returns the part of an image that a random form of it shows, in the image's proportions.
+func (a *Augment) zoom(img *picture.RGB, r *rand.Rand) *picture.RGB {
+	share := a.Zoom + float64((1-a.Zoom)*r.Float64())
+	w, h := max(1, int(share*float64(img.W))), max(1, int(share*float64(img.H)))
+	return img.Crop(r.IntN(img.W-w+1), r.IntN(img.H-h+1), w, h)
+}
+
+// part returns a random part of a photograph in the proportions w : h. It is not smaller than w by h where the photograph is not, so that nothing is
+// blown up; between that and the largest part all scales are as likely.
+func part(img *picture.RGB, w, h int, r *rand.Rand) *picture.RGB {
+	most := min(float64(img.W)/float64(w), float64(img.H)/float64(h))
+	scale := most
+	if most > 1 {
+		scale = math.Exp(r.Float64() * math.Log(most))
+	}
+	w, h = max(1, min(img.W, int(scale*float64(w)))), max(1, min(img.H, int(scale*float64(h))))
+	return img.Crop(r.IntN(img.W-w+1), r.IntN(img.H-h+1), w, h)
+}
+
+// Apply writes a changed form of the picture src [channels, h, w] to dst. What is shown of it is not its business: see Zoom.
 func (a *Augment) Apply(dst, src []float32, channels, h, w int, r *rand.Rand) {
 	flip := a.Flip && r.IntN(2) == 1
 	dx, dy := 0, 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -243,26 +244,36 @@ func (j *job) newRun(m *model.Model, seed uint64, control bool) (*run, error) {
 }
 
 // fill puts the samples of the next step into the batch.
-func (r *run) fill() {
+func (r *run) fill() error {
 	o := &r.o
 	step := r.trainer.Steps()
 	epoch, at := step/r.perEpoch(), step%r.perEpoch()
 	if epoch != r.epoch {
 		r.epoch, r.order = epoch, Order(r.seed, epoch, len(r.use))
 	}
-	for i, s := range r.order[at*o.Batch : (at+1)*o.Batch] {
-		sample := r.use[s]
-		view, picks := o.view(r.seed, epoch, sample)
-		r.corpus.read(r.batch, i, sample, picks)
-		if r.reader != nil && !r.control {
-			r.reader.read(i, sample, view)
+	samples := r.order[at*o.Batch : (at+1)*o.Batch]
+	failed := make([]error, o.Batch)
+	o.pool.Run(kernels.TaskFunc(func(part, parts int) {
+		lo, hi := kernels.Span(o.Batch, 1, part, parts)
+		for i := lo; i < hi; i++ {
+			_, picks := o.view(r.seed, epoch, r.use[samples[i]])
+			failed[i] = r.corpus.read(r.batch, i, r.use[samples[i]], picks)
+		}
+	}))
+	if r.reader != nil && !r.control {
+		for i, s := range samples {
+			view, _ := o.view(r.seed, epoch, r.use[s])
+			r.reader.read(i, r.use[s], view)
 		}
 	}
+	return errors.Join(failed...)
 }
 
 // step trains on the next batch.
 func (r *run) step(ctx context.Context) (StepReport, error) {
-	r.fill()
+	if err := r.fill(); err != nil {
+		return StepReport{}, err
+	}
 	var soft *Soft
 	switch {
 	case r.control:

@@ -103,7 +103,9 @@ func (t *teacher) shard(ctx context.Context, c corpus, b *batch, n *LabelInfo, s
 		hi := min(lo+size, to)
 		for i := range size { // a batch that is not full repeats its last sample
 			s := min(lo+i, hi-1)
-			c.read(b, i, s, n.picks(view, s))
+			if err := c.read(b, i, s, n.picks(view, s)); err != nil {
+				return nil, err
+			}
 		}
 		soft, _, err := t.label(ctx, b)
 		if err != nil {

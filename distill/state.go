@@ -56,6 +56,9 @@ func (r *run) settings() string {
 	if o.Mix {
 		fmt.Fprintln(h, "mix")
 	}
+	if o.Photos != nil {
+		fmt.Fprintln(h, "photos")
+	}
 	if o.Labels != nil {
 		fmt.Fprintln(h, o.Labels.Info)
 	}

@@ -47,6 +47,8 @@ type Options struct {
 
 	// Mix trains on random mixtures of two pictures in place of half of the pictures; the teacher labels them as they come, Alpha must be 1.
 	Mix bool
+	// Photos are images of anything, parts of which are shown in place of half of the pictures; the teacher labels them too, Alpha must be 1.
+	Photos *dataset.Data
 
 	Optimizer string  // sgd (Nesterov's momentum .9) or adamw; "": adamw for language models, else sgd
 	Rate      float64 // the highest learning rate; 0: .05 for sgd, .003 for adamw
@@ -149,7 +151,8 @@ func (o *Options) check() error {
 	}{{"alpha", o.Alpha, Auto, 1}, {"temperature", o.Temperature, Auto, 100}, {"smoothing", o.Smoothing, 0, 0.99}, {"rate", o.Rate, 0, 100},
 		{"warm-up", o.Warmup, 0, 1}, {"batch", float64(o.Batch), 1, 1 << 20}, {"top-k", float64(o.TopK), 1, 1 << 30},
 		{"epochs", o.Epochs, 0, 1e6}, {"steps", float64(o.Steps), 0, 1e9}, {"seeds", float64(o.Seeds), 1, 1000},
-		{"views", float64(o.Views), 0, 1 << 20}, {"shift", float64(o.Augment.Shift), 0, 1 << 16}, {"cutout", float64(o.Augment.Cutout), 0, 1 << 16}} {
+		{"views", float64(o.Views), 0, 1 << 20}, {"shift", float64(o.Augment.Shift), 0, 1 << 16}, {"cutout", float64(o.Augment.Cutout), 0, 1 << 16},
+		{"zoom", o.Augment.Zoom, 0, 1}} {
 		if !(v.v >= v.low && v.v <= v.top) {
 			return &fault.Usage{What: fmt.Sprintf("%s is %g, which is not from %g to %g", v.name, v.v, v.low, v.top)}
 		}
@@ -157,8 +160,8 @@ func (o *Options) check() error {
 	if o.Temperature != Auto && o.Temperature <= 0 {
 		return &fault.Usage{What: fmt.Sprintf("temperature is %g, which is not above 0", o.Temperature)}
 	}
-	if o.Mix && (o.Teacher == nil || o.Alpha != 1 || o.Control) {
-		return &fault.Usage{What: "a mixture of pictures has no label but the teacher's: --mix needs a teacher and --alpha 1, and no --control"}
+	if (o.Mix || o.Photos != nil) && (o.Teacher == nil || o.Alpha != 1 || o.Control) {
+		return &fault.Usage{What: "mixtures of pictures and parts of photographs have no label but the teacher's: --mix and --photos need a teacher and --alpha 1, and no --control"}
 	}
 	return nil
 }
@@ -183,7 +186,7 @@ func (o *Options) view(seed uint64, epoch, sample int) (int, *rand.Rand) {
 		}
 		return view, o.Labels.Info.picks(view, sample)
 	}
-	if o.Augment == (Augment{}) && !o.Mix {
+	if o.Augment == (Augment{}) && !o.Mix && o.Photos == nil {
 		return 0, nil
 	}
 	if o.Views > 0 {

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,12 +109,15 @@ func barsTeacher(t *testing.T, d *dataset.Data) *model.Model {
 func TestTrain(t *testing.T) {
 	d, measured, bare := barsFolder(t, 160, 1, true), barsFolder(t, 200, 2, true), barsFolder(t, 160, 3, false)
 	teacher := barsTeacher(t, d)
+	photos := photosFolder(t)
 	for name, o := range map[string]distill.Options{
 		"labels":   {Data: d, Smoothing: 0.1, Optimizer: "adamw", Rate: 0.01},
 		"teacher":  {Data: d, Teacher: teacher, Alpha: 0.9, Temperature: 4, Augment: distill.Augment{Shift: 1}},
 		"bare":     {Data: bare, Teacher: teacher, Alpha: 1, Temperature: 2},
 		"features": {Data: d, Teacher: teacher, Alpha: 0.9, Temperature: 4, Feature: "auto", FeatureWeight: 10},
 		"mix":      {Data: bare, Teacher: teacher, Alpha: 1, Temperature: 2, Mix: true},
+		"photos":   {Data: bare, Teacher: teacher, Alpha: 1, Temperature: 2, Photos: photos},
+		"zoom":     {Data: bare, Teacher: teacher, Alpha: 1, Temperature: 2, Augment: distill.Augment{Zoom: 0.7}},
 		"tuned":    {Data: d, Teacher: teacher, Alpha: distill.Auto, Temperature: distill.Auto},
 		"time":     {Data: d, Teacher: teacher, Alpha: 0.9, Time: 400e6},
 	} {
@@ -138,6 +143,28 @@ func TestTrain(t *testing.T) {
 			t.Errorf("%d tries", len(r.Tries))
 		}
 	}
+}
+
+// photosFolder is a folder of pictures of several sizes: bars of other widths and lengths than those of barsFolder, on two of which nothing is.
+func photosFolder(t *testing.T) *dataset.Data {
+	t.Helper()
+	folder := t.TempDir()
+	r := rand.New(rand.NewPCG(9, 9))
+	for i := range 8 {
+		img := image.NewGray(image.Rect(0, 0, 20+3*i, 35-2*i))
+		if i >= 2 {
+			x, y := r.IntN(10), r.IntN(10)
+			draw.Draw(img, image.Rect(x, y, x+2+r.IntN(9), y+2+r.IntN(9)), image.White, image.Point{}, draw.Src)
+		}
+		f, err := os.Create(filepath.Join(folder, fmt.Sprintf("%d.png", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(png.Encode(f, img), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return opened(t, folder, dataset.Options{})
 }
 
 // TestControl trains several seeds with and without a teacher, and writes the report.
@@ -357,6 +384,8 @@ func TestTrainRefuses(t *testing.T) {
 		"feature":       {student, distill.Options{Data: d, Teacher: teacher, Alpha: 1, Feature: "nothing"}},
 		"feature name":  {student, distill.Options{Data: d, Teacher: teacher, Alpha: 1, Feature: "a=b"}},
 		"mix and label": {student, distill.Options{Data: d, Teacher: teacher, Alpha: 0.9, Mix: true}},
+		"photos alone":  {student, distill.Options{Data: d, Photos: bare}},
+		"zoom":          {student, distill.Options{Data: d, Augment: distill.Augment{Zoom: 1.5}}},
 		"mix alone":     {student, distill.Options{Data: d, Mix: true}},
 		"feature alone": {student, distill.Options{Data: d, Feature: "auto"}},
 		"batch":         {student, distill.Options{Data: d, Batch: -1}},

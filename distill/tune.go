@@ -153,7 +153,9 @@ func (r *run) measure(ctx context.Context, samples []int) (float64, error) {
 	var count int
 	for lo := 0; lo+size <= len(samples) && lo < mostHeld*size; lo += size {
 		for i, s := range samples[lo : lo+size] {
-			r.corpus.read(b, i, s, nil)
+			if err := r.corpus.read(b, i, s, nil); err != nil {
+				return 0, err
+			}
 		}
 		labels := b.labels
 		if !r.corpus.labelled() {

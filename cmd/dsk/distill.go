@@ -46,6 +46,7 @@ func (g *augmentFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&g.Flip, "flip", false, "mirror every second picture")
 	f.IntVar(&g.Shift, "shift", 0, "move pictures by up to so many pixels")
 	f.IntVar(&g.Cutout, "cutout", 0, "blank a square of so many pixels a side")
+	f.Float64Var(&g.Zoom, "zoom", 0, "show a part of each picture, of at least this share of its width and height (0 = all of it)")
 	f.IntVar(&g.views, "views", 0, "random forms of each picture")
 }
 
@@ -121,7 +122,7 @@ func (a *app) runDistillLabels(ctx context.Context, o *distillLabelsOptions) err
 		return &fault.Usage{What: "--teacher, --data and -o FOLDER are needed"}
 	}
 	if o.augment.Augment != (distill.Augment{}) && o.augment.views == 0 {
-		return &fault.Usage{What: "--flip, --shift and --cutout need --views: how many random forms of each picture are labelled"}
+		return &fault.Usage{What: "--flip, --shift, --cutout and --zoom need --views: how many random forms of each picture are labelled"}
 	}
 	d, err := o.part.open(o.data)
 	if err != nil {

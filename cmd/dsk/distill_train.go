@@ -23,6 +23,7 @@ import (
 type distillTrainOptions struct {
 	student, teacher, labels, data, eval, evalSplit string
 	output, report, alpha, temperature, targetSize  string
+	photos                                          string
 	qat                                             string
 	evalLimit                                       int
 	force, experimental                             bool
@@ -84,6 +85,7 @@ EXIT STATUS
 	f.IntVar(&o.o.TopK, "top-k", 0, "classes of the teacher that count one by one (0 = 64)")
 	f.StringVar(&o.o.Feature, "features", "", "compare inner values too: auto, stages (for a student cut out of the teacher), or TEACHER=STUDENT with the names of two")
 	f.Float64Var(&o.o.FeatureWeight, "feature-weight", 0, "of their part of the loss (0 = 1000, 10 for stages)")
+	f.StringVar(&o.photos, "photos", "", "a folder of images of anything: random parts of them replace half of the pictures, and the teacher labels them (--alpha 1)")
 	f.BoolVar(&o.o.Mix, "mix", false, "replace half of the pictures by mixtures of two, which the teacher labels (--alpha 1)")
 	f.Float64Var(&o.o.Smoothing, "smoothing", 0, "of the labels")
 	f.BoolVar(&o.o.Control, "control", false, "train without the teacher too, and compare")
@@ -190,6 +192,13 @@ func (a *app) distillOptions(ctx context.Context, o *distillTrainOptions) (*dist
 			return nil, closeAll, err
 		}
 		do.EvalOptions.Limit, do.EvalOptions.Context = o.evalLimit, do.Context
+	}
+	if o.photos != "" {
+		part := o.part
+		part.split, part.seed = "", 0
+		if do.Photos, err = part.open(o.photos); err != nil {
+			return nil, closeAll, err
+		}
 	}
 	if o.output != "-" {
 		do.Checkpoints = o.output + ".checkpoints"
