@@ -60,6 +60,10 @@ func NewImageConv(g *Window, c int, w Weights, bias []float32, act Activation, p
 	return v
 }
 
+// SetBias changes the bias to one of as many values. The filters are read where NewImageConv was told: they may change too, but
+// neither while Run runs.
+func (v *ImageConv) SetBias(bias []float32) { copy(v.bias[:v.n], bias) }
+
 // bandLines is the number of input lines that n output lines read.
 func (v *ImageConv) bandLines(n int) int {
 	if v.picked {

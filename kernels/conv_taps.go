@@ -223,6 +223,10 @@ func NewChannelConv(g *Window, c int, w, bias []float32, act Activation) *Channe
 	return v
 }
 
+// SetBias changes the bias to one of as many values. The weights are read where NewChannelConv was told: they may change too, but
+// neither while Run runs.
+func (v *ChannelConv) SetBias(bias []float32) { copy(v.bias, bias) }
+
 // Run computes output lines [lo, hi) of an image. dst must not overlap src.
 func (v *ChannelConv) Run(dst, src []float32, lo, hi int) {
 	g := &v.s.g

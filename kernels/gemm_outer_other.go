@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package kernels
+
+func outerSIMD() bool { return false }
+
+func outerTileSIMD(*outerTile, int) {}
