@@ -39,6 +39,20 @@ func TestRewriteResidual(t *testing.T) {
 	}
 }
 
+// A residual block that was left out leaves the Relu behind it.
+func TestRewriteReluTwice(t *testing.T) {
+	b := build(in("x", 1, 3, 5, 5))
+	b.node("a", "Conv", nil, "x", b.weight("w", 4, 3, 1, 1))
+	b.node("r", "Relu", nil, "a")
+	b.node("s", "Relu", nil, "r")
+	b.node("y", "Conv", nil, "s", b.weight("v", 4, 4, 1, 1))
+	b.output("y").same(t, "dsk.Conv", "dsk.Conv", "Transpose")
+	b = build(in("x", 2, 3))
+	b.node("r", "Relu", nil, "x")
+	b.node("y", "Relu", nil, "r")
+	b.output("y").same(t, "Relu")
+}
+
 func TestRewriteTwoConvsAdded(t *testing.T) {
 	b := build(in("x", 1, 3, 5, 5))
 	b.node("a", "Conv", nil, "x", b.weight("w1", 4, 3, 1, 1))

@@ -45,6 +45,9 @@ func (r *rewriter) handsOn(n *Node) bool {
 	switch n.Op {
 	case "Identity":
 		return true
+	case "Relu":
+		m := r.maker[n.In(0)]
+		return m != nil && (m.Is("", "Relu") || (m.Is(DomainDsk, "Conv") || m.Is(DomainDsk, "Linear")) && m.Str("activation", "") == ActRelu)
 	case "Dropout":
 		t := n.In(2)
 		c := r.constant(t)
