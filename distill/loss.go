@@ -117,7 +117,7 @@ func (l *Loss) row(r int, room []float32) float64 {
 			loss += float64(hard) * float64(even) * (float64(l.Classes)*all - float64(kernels.SumRow(x)))
 			kernels.AddScalar(g, g, -even*share)
 		}
-		g[label] -= (1 - l.Smoothing) * share
+		g[label] -= float32((1 - l.Smoothing) * share)
 	} else {
 		clear(g)
 	}
@@ -164,27 +164,20 @@ func (l *Loss) divergence(r int, g, x, q, kept []float32) float64 {
 		pSum += pi
 	}
 	a := l.Alpha * t / l.count
-	var ratio float32
+	// The others are by themselves here, since 1 less the K has no digits left where a student is sure of one of these, and a ratio of tails
+	// that is far from 1 leaves none of theirs.
+	for i, c := range class {
+		kept[i], q[c] = q[c], 0
+	}
 	if k < l.Classes {
-		// The tail is summed by itself: 1 less the others has no digits left where a student is sure.
-		for i, c := range class {
-			kept[i], q[c] = q[c], 0
-		}
 		pTail, qTail := max(1-pSum, 0), max(float64(kernels.SumRow(q)), smallest)
-		for i, c := range class {
-			q[c] = kept[i]
-		}
 		if pTail > 0 {
 			loss += pTail * (math.Log(pTail) - math.Log(qTail))
 		}
-		ratio = float32(pTail / qTail)
+		kernels.Axpy(g, q, a*float32(1-pTail/qTail))
 	}
-	for _, c := range class {
-		g[c] += a * ratio * q[c]
-	}
-	kernels.Axpy(g, q, a*(1-ratio))
 	for i, c := range class {
-		g[c] -= a * p[i]
+		g[c] += float32(a * (kept[i] - p[i]))
 	}
 	return float64(l.Alpha) * float64(t) * float64(t) * loss
 }

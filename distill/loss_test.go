@@ -102,6 +102,35 @@ func TestLoss(t *testing.T) {
 	}
 }
 
+// TestLossSure: the derivative is exact where a student leaves much less to the classes outside of the K than its teacher does.
+func TestLossSure(t *testing.T) {
+	logits := []float32{30, 29, 3, 2, 1, 0}
+	p := []float32{0.6, 0.1} // the others have .3
+	l := distill.NewLoss(1, len(logits), nil)
+	l.Alpha, l.Temperature = 1, 1
+	got := make([]float32, len(logits))
+	if _, err := l.Gradient(got, logits, []int32{0}, &distill.Soft{K: 2, Class: []int32{0, 1}, P: p}); err != nil {
+		t.Fatal(err)
+	}
+	var sum, tail float64
+	for i, v := range logits {
+		sum += math.Exp(float64(v))
+		if i >= len(p) {
+			tail += math.Exp(float64(v))
+		}
+	}
+	for i, v := range logits {
+		q := math.Exp(float64(v)) / sum
+		want := q * (1 - 0.3/(tail/sum))
+		if i < len(p) {
+			want = q - float64(p[i])
+		}
+		if math.Abs(float64(got[i])-want) > 1e-5 {
+			t.Errorf("derivative %d is %g, want %g", i, got[i], want)
+		}
+	}
+}
+
 func TestLossRefuses(t *testing.T) {
 	l := distill.NewLoss(2, 3, nil)
 	x, g := make([]float32, 6), make([]float32, 6)
