@@ -124,9 +124,6 @@ type Labels struct {
 // OpenLabels reads a folder that RecordLabels wrote. Everything is checked against its hash.
 func OpenLabels(path string) (*Labels, error) {
 	l := &Labels{Assets: map[string][]byte{}}
-	bad := func(where, why string) error {
-		return &fault.Format{File: filepath.Join(path, where), Offset: -1, Where: "labels", Why: why, Next: "record the labels again"}
-	}
 	var err error
 	if l.Info, err = readInfo(path); err != nil {
 		return nil, err
@@ -142,27 +139,15 @@ func OpenLabels(path string) (*Labels, error) {
 	if err := tensor.Room(n.Samples*max(n.Views, 1)*n.Rows*n.rowBytes(), "the labels"); err != nil {
 		return nil, err
 	}
-	// No shard unpacks to more than a whole one has, but the limit is on a frame's window, too, and small frames state large ones.
-	largest := max(min(n.ShardSize, n.Samples)*n.Rows*n.rowBytes(), 64<<20)
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(largest)))
+	r, err := newShards(path, n)
 	if err != nil {
 		return nil, err
 	}
-	defer dec.Close()
+	defer r.dec.Close()
 	for i := range n.shards() {
-		name := filepath.Join(shardFolder, hashes[i]+".zst")
-		packed, err := os.ReadFile(filepath.Join(path, name))
+		body, err := r.read(i, hashes[i])
 		if err != nil {
-			return nil, fmt.Errorf("labels: %w", err)
-		}
-		_, lo, hi := n.span(i)
-		want := (hi - lo) * n.Rows * n.rowBytes()
-		body, err := dec.DecodeAll(packed, make([]byte, 0, want))
-		if err != nil {
-			return nil, bad(name, err.Error())
-		}
-		if sum := sha256.Sum256(body); len(body) != want || hex.EncodeToString(sum[:]) != hashes[i] {
-			return nil, bad(name, "its contents are not those of its name")
+			return nil, err
 		}
 		l.data = append(l.data, body)
 	}
@@ -177,6 +162,48 @@ func OpenLabels(path string) (*Labels, error) {
 		l.Assets[name] = b
 	}
 	return l, nil
+}
+
+// shards reads the shards of a folder.
+type shards struct {
+	path string
+	n    *LabelInfo
+	dec  *zstd.Decoder // the caller closes it
+}
+
+func newShards(path string, n *LabelInfo) (*shards, error) {
+	// No shard unpacks to more than a whole one has, but the limit is on a frame's window, too, and small frames state large ones.
+	largest := max(min(n.ShardSize, n.Samples)*n.Rows*n.rowBytes(), 64<<20)
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(largest)))
+	if err != nil {
+		return nil, err
+	}
+	return &shards{path, n, dec}, nil
+}
+
+// read returns what shard i holds. What is missing or not what its name says is a *fault.Format.
+func (r *shards) read(i int, hash string) ([]byte, error) {
+	name := filepath.Join(r.path, shardFolder, hash+".zst")
+	bad := func(why string) error {
+		return &fault.Format{File: name, Offset: -1, Where: "labels", Why: why, Next: "dsk distill labels with the same flags as before makes it again"}
+	}
+	packed, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, bad("this shard is missing")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("labels: %w", err)
+	}
+	_, lo, hi := r.n.span(i)
+	want := (hi - lo) * r.n.Rows * r.n.rowBytes()
+	body, err := r.dec.DecodeAll(packed, make([]byte, 0, want))
+	if err != nil {
+		return nil, bad(err.Error())
+	}
+	if sum := sha256.Sum256(body); len(body) != want || hex.EncodeToString(sum[:]) != hash {
+		return nil, bad("its contents are not those of its name")
+	}
+	return body, nil
 }
 
 // Pattern is what untrained students of the labels' teacher are made after.
@@ -210,9 +237,10 @@ func readInfo(path string) (LabelInfo, error) {
 		if err == nil {
 			return n, nil
 		}
-		return n, &fault.Format{File: filepath.Join(path, labelsFile), Offset: -1, Where: "labels", Why: err.Error()}
+		return n, &fault.Format{File: filepath.Join(path, labelsFile), Offset: -1, Where: "labels", Why: err.Error(), Next: "record the labels in another folder"}
 	}
-	return n, &fault.Format{File: filepath.Join(path, labelsFile), Offset: -1, Where: "labels", Why: "it is no description of labels"}
+	return n, &fault.Format{File: filepath.Join(path, labelsFile), Offset: -1, Where: "labels", Why: "it is no description of labels",
+		Next: "record the labels in another folder"}
 }
 
 // readIndex returns the hashes of the shards that are finished.
@@ -267,8 +295,8 @@ type reader struct {
 func (l *Labels) newReader(size int, temperature float64) (*reader, error) {
 	n := &l.Info
 	if temperature != n.Temperature && n.K < n.Classes {
-		return nil, &fault.Usage{What: fmt.Sprintf("the labels hold the %d likeliest of %d classes at temperature %g, which says nothing of the others at %g: use --temperature %g, or record all classes (--top-k %d)",
-			n.K, n.Classes, n.Temperature, temperature, n.Temperature, n.Classes)}
+		return nil, &fault.Usage{What: fmt.Sprintf("the labels hold the %d likeliest of %d classes at temperature %g, which says nothing of the others at %g: use --temperature %g, or record labels with --temperature %g or of all classes (--top-k %d)",
+			n.K, n.Classes, n.Temperature, temperature, n.Temperature, temperature, n.Classes)}
 	}
 	rows := size * n.Rows
 	return &reader{Labels: l, ratio: float32(n.Temperature / temperature),
@@ -305,9 +333,12 @@ func (r *reader) row(class []int32, p []float32, row []byte) {
 		kernels.SoftmaxRow(p, p)
 		return
 	}
-	tail := float16.Frombits(binary.LittleEndian.Uint16(row[2*len(p):])).Float32()
 	kernels.Exp(p, p)
-	kernels.Scale(p, p, (1-tail)/kernels.SumRow(p))
+	// The rounding errors of the K and of the tail leave them a little off a sum of 1. The smaller part is the exact one: near 1 a float16 has
+	// steps of 1/2048. What p leaves of 1 is the tail.
+	if tail := float16.Frombits(binary.LittleEndian.Uint16(row[2*len(p):])).Float32(); tail <= 0.5 {
+		kernels.Scale(p, p, (1-tail)/kernels.SumRow(p))
+	}
 }
 
 // encodeRow appends a row in the form of a shard.

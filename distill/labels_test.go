@@ -99,9 +99,14 @@ func TestLabels(t *testing.T) {
 		}
 	}
 	o.Seed = 6
-	if _, err := distill.RecordLabels(context.Background(), teacher, d, parts, o); !errors.As(err, &usage) {
+	if _, err := distill.RecordLabels(context.Background(), teacher, d, parts, o); !errors.As(err, &usage) || !strings.Contains(err.Error(), "seed 5, not 6") {
 		t.Errorf("other labels in the same folder: %v", err)
 	}
+	o.Seed, o.Temperature = 5, distill.Auto
+	if _, err := distill.RecordLabels(context.Background(), teacher, d, filepath.Join(parts, "auto"), o); !errors.As(err, &usage) {
+		t.Errorf("no temperature: %v", err)
+	}
+	o.Temperature = 2
 
 	l, err := distill.OpenLabels(whole)
 	if err != nil {
@@ -125,19 +130,63 @@ func TestLabels(t *testing.T) {
 	if _, _, err := distill.Train(context.Background(), student, from); !errors.As(err, &usage) {
 		t.Errorf("labels of other data: %v", err)
 	}
-	for name, data := range a {
+}
+
+// TestDamagedLabels: what is damaged, missing or left by a kill is found, and made good by the command that made it first.
+func TestDamagedLabels(t *testing.T) {
+	d := barsFolder(t, 60, 1, true)
+	teacher := barsTeacher(t, d)
+	folder := filepath.Join(t.TempDir(), "a[b]")
+	record := func() error {
+		_, err := distill.RecordLabels(context.Background(), teacher, d, folder,
+			distill.Options{Temperature: 2, Augment: distill.Augment{Shift: 1}, Views: 300, Batch: 16, TeacherHash: "t"})
+		return err
+	}
+	if err := record(); err != nil {
+		t.Fatal(err)
+	}
+	want := files(t, folder)
+	var list []string
+	for name := range want {
 		if filepath.Ext(name) == ".zst" {
-			data = bytes.Clone(data)
-			data[len(data)/2] ^= 1
-			if err := os.WriteFile(filepath.Join(whole, name), data, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			break
+			list = append(list, name)
 		}
 	}
-	var format *fault.Format
-	if _, err := distill.OpenLabels(whole); !errors.As(err, &format) {
-		t.Errorf("a damaged shard: %v", err)
+	if len(list) < 3 {
+		t.Fatalf("%d shards", len(list))
+	}
+	for name, damage := range map[string]func() error{
+		"a bit": func() error {
+			data := bytes.Clone(want[list[0]])
+			data[len(data)/2] ^= 1
+			return os.WriteFile(filepath.Join(folder, list[0]), data, 0o644)
+		},
+		"cut off": func() error { return os.Truncate(filepath.Join(folder, list[1]), 9) },
+		"missing": func() error { return os.Remove(filepath.Join(folder, list[2])) },
+		"another": func() error { return os.WriteFile(filepath.Join(folder, list[0]), want[list[1]], 0o644) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		var format *fault.Format
+		if _, err := distill.OpenLabels(folder); !errors.As(err, &format) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "shards", ".dsk-17.tmp"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := record(); err != nil {
+			t.Fatal(err)
+		}
+		got := files(t, folder)
+		if len(got) != len(want) {
+			t.Errorf("%s: %d files, want %d", name, len(got), len(want))
+		}
+		for file := range want {
+			if !bytes.Equal(got[file], want[file]) {
+				t.Errorf("%s: %s is not what it was", name, file)
+			}
+		}
 	}
 }
 

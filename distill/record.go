@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -26,11 +27,14 @@ const shardRows = 1 << 13
 func logOf(p float32) float32 { return float32(math.Log(max(float64(p), smallest))) }
 
 // RecordLabels writes a teacher's labels of the data to a folder. Of o it takes TeacherHash, Batch, Context, TopK, Temperature,
-// Augment, Views, Seed, Limit, Threads and Progress. A recording that was cut off goes on where it ended; the files are the same
-// then. A folder of other labels is a *fault.Usage.
+// Augment, Views, Seed, Limit, Threads and Progress. A recording that was cut off goes on where it ended, and shards that are missing or
+// damaged are made again; the files are the same then. A folder of other labels is a *fault.Usage.
 func RecordLabels(ctx context.Context, m *model.Model, d *dataset.Data, path string, o Options) (*LabelInfo, error) {
 	if err := o.defaults(m); err != nil {
 		return nil, err
+	}
+	if o.Temperature == Auto {
+		return nil, &fault.Usage{What: "labels are recorded at one temperature, which must be above 0"}
 	}
 	o.pool = kernels.NewPool(o.Threads)
 	defer o.pool.Close()
@@ -64,18 +68,23 @@ func RecordLabels(ctx context.Context, m *model.Model, d *dataset.Data, path str
 		return nil, err
 	}
 	defer func() { _ = enc.Close() }() // nothing is pending in it
-	index, err := os.OpenFile(filepath.Join(path, indexFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	r, err := newShards(path, &n)
 	if err != nil {
 		return nil, err
 	}
-	defer index.Close()
-	for _, h := range done {
-		if _, err := fmt.Fprintln(index, h); err != nil {
-			return nil, err
-		}
-	}
+	defer r.dec.Close()
 	b := c.batch(size)
-	for shard := len(done); shard < n.shards(); shard++ {
+	for shard := range n.shards() {
+		if shard < len(done) {
+			_, err := r.read(shard, done[shard])
+			var damaged *fault.Format
+			if err == nil {
+				continue
+			}
+			if !errors.As(err, &damaged) {
+				return nil, err
+			}
+		}
 		body, err := t.shard(ctx, c, b, &n, shard, size, o.Progress)
 		if err != nil {
 			return nil, err
@@ -85,11 +94,17 @@ func RecordLabels(ctx context.Context, m *model.Model, d *dataset.Data, path str
 		if err := replaceFile(filepath.Join(path, shardFolder, h+".zst"), enc.EncodeAll(body, nil)); err != nil {
 			return nil, err
 		}
-		if _, err := fmt.Fprintln(index, h); err != nil {
+		if shard < len(done) {
+			done[shard] = h
+			err = writeIndex(path, done)
+		} else {
+			err = appendIndex(path, h)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	return &n, index.Close()
+	return &n, nil
 }
 
 // shard returns the labels of a shard's samples.
@@ -125,14 +140,21 @@ func (t *teacher) shard(ctx context.Context, c corpus, b *batch, n *LabelInfo, s
 func beginLabels(path string, n *LabelInfo, m *model.Model) ([]string, error) {
 	have, err := readInfo(path)
 	if err == nil {
-		if have != *n {
-			return nil, &fault.Usage{What: fmt.Sprintf("%s has labels of another teacher, other data or other settings: give another folder", path)}
+		if list := n.otherThan(&have); list != nil {
+			return nil, &fault.Usage{What: fmt.Sprintf("%s has other labels: %s; give another folder, or the same flags as before", path, strings.Join(list, ", "))}
+		}
+		*n = have
+		for _, dir := range []string{"", shardFolder, assetFolder} {
+			if err := removeFiles(filepath.Join(path, dir), replacing); err != nil {
+				return nil, err
+			}
 		}
 		hashes, err := readIndex(path)
 		if err != nil {
 			return nil, err
 		}
-		return hashes[:min(len(hashes), n.shards())], nil
+		hashes = hashes[:min(len(hashes), n.shards())]
+		return hashes, writeIndex(path, hashes) // without a line that was cut off
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -165,6 +187,70 @@ func beginLabels(path string, n *LabelInfo, m *model.Model) ([]string, error) {
 	return nil, replaceFile(filepath.Join(path, labelsFile), append(b, '\n'))
 }
 
+// otherThan says what differs between labels that are wanted and those of a folder. The same data may have another name.
+func (n *LabelInfo) otherThan(have *LabelInfo) []string {
+	var list []string
+	differs := func(different bool, format string, values ...any) {
+		if different {
+			list = append(list, fmt.Sprintf(format, values...))
+		}
+	}
+	differs(have.TeacherHash != n.TeacherHash || have.Teacher != n.Teacher, "of another teacher (%s)", have.Teacher)
+	differs(have.DataHash != n.DataHash, "of other data (%s), or of another part of it", have.Data)
+	differs(have.Samples != n.Samples, "%d samples, not %d", have.Samples, n.Samples)
+	differs(have.Rows != n.Rows, "windows of %d tokens, not %d", have.Rows, n.Rows)
+	differs(have.K != n.K, "top-k %d, not %d", have.K, n.K)
+	differs(have.Temperature != n.Temperature, "temperature %g, not %g", have.Temperature, n.Temperature)
+	differs(have.Views != n.Views, "%d views, not %d", have.Views, n.Views)
+	differs(have.Seed != n.Seed, "seed %d, not %d", have.Seed, n.Seed)
+	differs(have.Augment != n.Augment, "pictures changed in another way (%+v)", have.Augment)
+	same := *n
+	same.Data = have.Data
+	differs(list == nil && *have != same, "of another version of dsk")
+	return list
+}
+
+// writeIndex makes the list of finished shards anew.
+func writeIndex(path string, hashes []string) error {
+	var b strings.Builder
+	for _, h := range hashes {
+		b.WriteString(h + "\n")
+	}
+	return replaceFile(filepath.Join(path, indexFile), []byte(b.String()))
+}
+
+// appendIndex adds a shard to the list.
+func appendIndex(path, hash string) error {
+	f, err := os.OpenFile(filepath.Join(path, indexFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(hash + "\n")
+	return errors.Join(err, f.Close())
+}
+
+// removeFiles removes the files of a folder whose names match one of the patterns. The folder's own name may have anything in it.
+func removeFiles(folder string, patterns ...string) error {
+	list, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range list {
+		for _, p := range patterns {
+			if match, err := filepath.Match(p, e.Name()); err != nil {
+				return err
+			} else if !match {
+				continue
+			}
+			if err := os.Remove(filepath.Join(folder, e.Name())); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	return nil
+}
+
 // replacing is what files are called while they are written; a kill leaves them.
 const replacing = ".dsk-*.tmp"
 
@@ -176,7 +262,8 @@ func replaceFile(path string, data []byte) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(data)
-	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+	// Without Sync a loss of power may leave the name without the contents.
+	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

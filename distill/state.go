@@ -129,16 +129,8 @@ func (r *run) save() error {
 
 // RemoveCheckpoints removes those of a training that has ended, and their folder if nothing else is in it.
 func RemoveCheckpoints(folder string) error {
-	for _, pattern := range []string{"*.ckpt", replacing} {
-		files, err := filepath.Glob(filepath.Join(folder, pattern))
-		if err != nil {
-			return err
-		}
-		for _, f := range files {
-			if err := os.Remove(f); err != nil {
-				return err
-			}
-		}
+	if err := removeFiles(folder, "*.ckpt", replacing); err != nil {
+		return err
 	}
 	_ = os.Remove(folder) // unless something else is in it
 	return nil
