@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"maps"
 	"os"
@@ -18,8 +19,8 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// state is what a run needs to go on, besides the trainer's checkpoint. A file has the length of its JSON (uint32, little-endian),
-// the JSON, and the checkpoint.
+// state is what a run needs to go on, besides the trainer's checkpoint. A file has the magic, the length of the JSON (uint32, little-endian),
+// the JSON, the checkpoint, and the CRC32C of all that.
 type state struct {
 	Settings string  `json:"settings"` // a hash of what must be the same
 	Total    int     `json:"total"`
@@ -27,6 +28,8 @@ type state struct {
 	Sum      float64 `json:"sum"` // of the losses since the last point
 	Count    int     `json:"count"`
 }
+
+const stateMagic = "dskrun02"
 
 // path is the run's checkpoint.
 func (r *run) path() string {
@@ -59,6 +62,9 @@ func (r *run) settings() string {
 	if o.Photos != nil {
 		fmt.Fprintln(h, "photos")
 	}
+	if o.Eval != nil {
+		fmt.Fprintln(h, "measured on", o.Eval.Name(), o.EvalOptions.Limit, o.EvalOptions.Context)
+	}
 	if o.Labels != nil {
 		fmt.Fprintln(h, o.Labels.Info)
 	}
@@ -85,21 +91,25 @@ func (r *run) load() error {
 		return &fault.Usage{What: fmt.Sprintf("%s has an unfinished training: --resume goes on with it; remove the folder to begin anew", r.o.Checkpoints)}
 	}
 	bad := &fault.Format{File: r.path(), Offset: -1, Where: "checkpoint", Why: "it is damaged", Next: "remove it to begin this run anew"}
-	if len(data) < 4 {
+	head := len(stateMagic) + 4
+	if len(data) < head+4 || string(data[:len(stateMagic)]) != stateMagic {
+		bad.Why, bad.Next = "it does not begin as one of this version of dsk", "go on with the version that began, or remove it to begin this run anew"
 		return bad
 	}
-	n := binary.LittleEndian.Uint32(data)
-	if uint64(n) > uint64(len(data)-4) {
+	data, sum := data[:len(data)-4], binary.LittleEndian.Uint32(data[len(data)-4:])
+	n := binary.LittleEndian.Uint32(data[len(stateMagic):])
+	if crc32.Checksum(data, castagnoli) != sum || uint64(n) > uint64(len(data)-head) {
 		return bad
 	}
+	data = data[head:]
 	var s state
-	if json.Unmarshal(data[4:4+n], &s) != nil || s.Total < 1 {
+	if json.Unmarshal(data[:n], &s) != nil || s.Total < 1 {
 		return bad
 	}
 	if s.Settings != r.state.Settings {
 		return &fault.Usage{What: fmt.Sprintf("%s is of a training with other settings, data or weights: give the same as before, or remove it", r.path())}
 	}
-	if err := r.trainer.Restore(bytes.NewReader(data[4+n:])); err != nil {
+	if err := r.trainer.Restore(bytes.NewReader(data[n:])); err != nil {
 		return fault.InFile(err, r.path())
 	}
 	r.state = s
@@ -116,11 +126,13 @@ func (r *run) save() error {
 		return err
 	}
 	var b bytes.Buffer
+	b.WriteString(stateMagic)
 	b.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(head))))
 	b.Write(head)
 	if err := r.trainer.Save(&b); err != nil {
 		return err
 	}
+	b.Write(binary.LittleEndian.AppendUint32(nil, crc32.Checksum(b.Bytes(), castagnoli)))
 	if err := os.MkdirAll(r.o.Checkpoints, 0o755); err != nil {
 		return err
 	}

@@ -248,6 +248,49 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestDamagedCheckpoint: no bit of a checkpoint can change unseen, and what is refused stays as it is.
+func TestDamagedCheckpoint(t *testing.T) {
+	d := barsFolder(t, 32, 1, true)
+	folder := filepath.Join(t.TempDir(), "checkpoints")
+	resume := func() error {
+		_, _, err := distill.Train(context.Background(), students(t, "conv 4", d), distill.Options{Data: d, Steps: 2, Batch: 16, Seed: 1, Checkpoints: folder, Resume: true})
+		return err
+	}
+	if err := resume(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "student-1.ckpt")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(name string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var format *fault.Format
+		if err := resume(); !errors.As(err, &format) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, data) {
+			t.Errorf("%s: the file is another now, %v", name, err)
+		}
+	}
+	for i := 0; i < len(good); i += max(1, len(good)/40) {
+		damaged := bytes.Clone(good)
+		damaged[i] ^= 4
+		refused(fmt.Sprintf("byte %d", i), damaged)
+		refused(fmt.Sprintf("cut off at %d", i), good[:i])
+	}
+	if err := os.WriteFile(path, good, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := resume(); err != nil {
+		t.Error(err)
+	}
+}
+
 // quantized returns the weights of m that have blocks of some bits, as such.
 func quantized(t *testing.T, m *model.Model, bits int) map[string]*tensor.Tensor {
 	t.Helper()
