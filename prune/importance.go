@@ -16,13 +16,15 @@ import (
 // energies are the mean squares of the channels that products read, by the product's first output.
 type energies map[string][]float64
 
-// measure runs a model over calibration data.
-func measure(ctx context.Context, m *model.Model, o *Options) (energies, error) {
+// measure runs a model over the inputs of calibration data that the search compares on.
+func measure(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options) (energies, error) {
 	sums := energies{}
-	eo := o.evalOptions()
-	eo.Observe = func(n *model.Node, in []*tensor.Tensor) {
+	err := probe.Watch(ctx, m, func(i int, n *model.Node, in []*tensor.Tensor) bool {
+		if i >= o.EvalOptions.Limit {
+			return false // a view of an image
+		}
 		if !makes(n) || in[0].DType != tensor.F32 {
-			return
+			return true
 		}
 		x := in[0]
 		axis := len(x.Shape) - 1
@@ -40,12 +42,29 @@ func measure(ctx context.Context, m *model.Model, o *Options) (energies, error) 
 		for _, d := range x.Shape[axis+1:] {
 			inner *= d
 		}
-		for i, v := range x.F32() {
-			s[i/inner%len(s)] += float64(v) * float64(v)
+		addSquares(s, x.F32(), inner)
+		return true
+	})
+	return sums, err
+}
+
+// addSquares adds to s the squares of the elements of its channels, inner of which lie together.
+func addSquares(s []float64, x []float32, inner int) {
+	if inner == 1 {
+		for ; len(x) >= len(s); x = x[len(s):] {
+			for c, v := range x[:len(s)] {
+				s[c] += float64(v) * float64(v)
+			}
+		}
+		return
+	}
+	for ; inner > 0 && len(x) >= inner*len(s); x = x[inner*len(s):] {
+		for c := range s {
+			for _, v := range x[c*inner:][:inner] {
+				s[c] += float64(v) * float64(v)
+			}
 		}
 	}
-	_, err := eval.NewProbe(ctx, m, o.Calib, eo)
-	return sums, err
 }
 
 // importances returns the importance of every unit. Without energies all channels count alike.

@@ -50,11 +50,13 @@ func shrink(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options, 
 	if err != nil {
 		return nil, err
 	}
+	defer fix.close()
 	to := o.goal(r.Before)
 	now, loss, left, from := m, 0.0, to.all, origin{}
 	known := map[string]*move{}
+	var dropped []string // the ends of blocks
 	for round := 1; left > to.target; round++ {
-		moves, err := list(ctx, now, o)
+		moves, err := list(ctx, now, probe, o)
 		if err != nil {
 			return nil, err
 		}
@@ -87,13 +89,16 @@ func shrink(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options, 
 			step.Repaired = &repaired
 		}
 		r.Moves = append(r.Moves, step)
+		if step.Kind == "block" {
+			dropped = append(dropped, step.Name)
+		}
 		r.Loss = loss
 	}
-	return now, nil
+	return now, storeKept(m, now, from, dropped)
 }
 
 // list finds the moves that a model has.
-func list(ctx context.Context, m *model.Model, o *Options) ([]*move, error) {
+func list(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options) ([]*move, error) {
 	var moves []*move
 	if o.has(Layer) {
 		for _, b := range blocks(m.Graph) {
@@ -106,7 +111,7 @@ func list(ctx context.Context, m *model.Model, o *Options) ([]*move, error) {
 	var e energies
 	if o.Importance == Activation {
 		var err error
-		if e, err = measure(ctx, m, o); err != nil {
+		if e, err = measure(ctx, m, probe, o); err != nil {
 			return nil, err
 		}
 	}
