@@ -33,11 +33,33 @@ type Target struct {
 //
 // Weights are drawn from normal distributions with the target's seed: He et al. (2015) for pictures, .02 for decoders.
 func FromSpec(spec string, t Target) (*model.Model, error) {
+	b := &builder{graph: &model.Graph{Name: "student", Init: map[string]*tensor.Tensor{}}, rng: rand.New(rand.NewPCG(t.Seed, 1))}
+	meta, err := b.build(spec, t)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.graph.Infer(); err != nil {
+		return nil, fmt.Errorf("student %q: %w", spec, err)
+	}
+	meta.Name, meta.Parameters, meta.Source.Format, meta.Steps = "student", b.parameters, "spec", []model.Step{}
+	return &model.Model{Graph: b.graph, Meta: meta, Assets: map[string][]byte{}}, nil
+}
+
+// parametersOf counts the weights of a description without making them.
+func parametersOf(spec string, t Target) (int64, error) {
+	b := &builder{graph: &model.Graph{Init: map[string]*tensor.Tensor{}}, bare: true}
+	if _, err := b.build(spec, t); err != nil {
+		return 0, err
+	}
+	return b.parameters, nil
+}
+
+// build adds what a description says.
+func (b *builder) build(spec string, t Target) (model.Meta, error) {
 	words := strings.Fields(spec)
 	if len(words) == 0 {
-		return nil, &fault.Usage{What: `a student's description is empty: try "conv 16,32,64 x2" or "llama hidden=128 layers=4"`}
+		return model.Meta{}, &fault.Usage{What: `a student's description is empty: try "conv 16,32,64 x2" or "llama hidden=128 layers=4"`}
 	}
-	b := &builder{graph: &model.Graph{Name: "student", Init: map[string]*tensor.Tensor{}}, rng: rand.New(rand.NewPCG(t.Seed, 1))}
 	var meta model.Meta
 	var err error
 	switch words[0] {
@@ -51,17 +73,16 @@ func FromSpec(spec string, t Target) (*model.Model, error) {
 		err = fmt.Errorf("no family %q: there are conv, dense and llama", words[0])
 	}
 	if err != nil {
-		return nil, &fault.Usage{What: fmt.Sprintf("student %q: %v", spec, err)}
+		return meta, &fault.Usage{What: fmt.Sprintf("student %q: %v", spec, err)}
 	}
-	if err := b.graph.Infer(); err != nil {
-		return nil, fmt.Errorf("student %q: %w", spec, err)
-	}
-	meta.Name, meta.Parameters, meta.Source.Format, meta.Steps = "student", b.parameters, "spec", []model.Step{}
-	return &model.Model{Graph: b.graph, Meta: meta, Assets: map[string][]byte{}}, nil
+	return meta, b.lacking
 }
 
-// maxSize caps each number of a description.
-const maxSize = 1 << 20
+// maxSize caps each number of a description, and maxRepeats each that repeats layers.
+const (
+	maxSize    = 1 << 20
+	maxRepeats = 1 << 10
+)
 
 // number reads a count.
 func number(s string) (int, error) {
@@ -77,6 +98,37 @@ type builder struct {
 	graph      *model.Graph
 	rng        *rand.Rand
 	parameters int64
+	elements   int   // of weights and tables
+	bare       bool  // weights are counted, not made
+	lacking    error // the memory that they would need; none are made from then on
+}
+
+// table adds zeros that are no parameter and returns them; nil if they are not wanted.
+func (b *builder) table(name string, shape ...int) []float32 {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	if b.elements += n; b.bare || b.lacking != nil {
+		return nil
+	}
+	if b.lacking = tensor.Room(4*b.elements, "the student"); b.lacking != nil {
+		return nil
+	}
+	t := tensor.New(tensor.F32, shape...)
+	b.graph.Init[name] = t
+	return t.F32()
+}
+
+// weight is table for what is trained.
+func (b *builder) weight(name string, shape ...int) []float32 {
+	w := b.table(name, shape...)
+	n := int64(1)
+	for _, d := range shape {
+		n *= int64(d)
+	}
+	b.parameters += n
+	return w
 }
 
 // node adds an operator of ONNX and returns its output.
@@ -99,22 +151,20 @@ func (b *builder) constant(name string, t *tensor.Tensor) string {
 
 // normal adds a weight drawn from a normal distribution.
 func (b *builder) normal(name string, deviation float64, shape ...int) string {
-	t := tensor.New(tensor.F32, shape...)
-	for i := range t.F32() {
-		t.F32()[i] = float32(b.rng.NormFloat64() * deviation)
+	w := b.weight(name, shape...)
+	for i := range w {
+		w[i] = float32(b.rng.NormFloat64() * deviation)
 	}
-	b.parameters += int64(t.Len())
-	return b.constant(name, t)
+	return name
 }
 
 // filled adds a weight with one value.
 func (b *builder) filled(name string, v float32, n int) string {
-	t := tensor.New(tensor.F32, n)
-	for i := range t.F32() {
-		t.F32()[i] = v
+	w := b.weight(name, n)
+	for i := range w {
+		w[i] = v
 	}
-	b.parameters += int64(n)
-	return b.constant(name, t)
+	return name
 }
 
 // conv builds a convolutional classifier of pictures.
@@ -133,17 +183,20 @@ func (b *builder) conv(words []string, t Target) (model.Meta, error) {
 			if repeat, err = number(n); err != nil {
 				return meta, err
 			}
+			if repeat > maxRepeats {
+				return meta, fmt.Errorf("x%d is above x%d", repeat, maxRepeats)
+			}
 		default:
 			return meta, fmt.Errorf("%q is neither xN nor res", w)
 		}
 	}
-	stages := strings.Split(words[0], ",")
-	if side := min(t.Height, t.Width); len(stages) > 30 || side>>(len(stages)-1) < 1 {
-		return meta, fmt.Errorf("%d stages halve pictures of %dx%d to nothing", len(stages), t.Height, t.Width)
-	}
 	x, err := b.pictures(t)
 	if err != nil {
 		return meta, err
+	}
+	stages := strings.Split(words[0], ",")
+	if side := min(t.Height, t.Width); len(stages) > 30 || side>>(len(stages)-1) < 1 {
+		return meta, fmt.Errorf("%d stages halve pictures of %dx%d to nothing", len(stages), t.Height, t.Width)
 	}
 	channels := t.Channels
 	for i, s := range stages {
@@ -171,6 +224,9 @@ func (b *builder) conv(words []string, t Target) (model.Meta, error) {
 
 // pictures adds the input of pictures and returns its name.
 func (b *builder) pictures(t Target) (string, error) {
+	if t.Vocab > 0 && t.Height < 1 {
+		return "", fmt.Errorf("this is a model of pictures, but the teacher is a language model: try \"llama hidden=128 layers=4\"")
+	}
 	if t.Channels < 1 || t.Height < 1 || t.Width < 1 || t.Classes < 1 {
 		return "", fmt.Errorf("the data has no pictures of a known size and classes")
 	}
@@ -195,10 +251,11 @@ func (b *builder) convolution(name, x string, in, out int) string {
 // normalized adds the batch normalization of a layer's channels.
 func (b *builder) normalized(name, x string, out int) string {
 	scale, bias := b.filled(name+".norm.scale", 1, out), b.filled(name+".norm.bias", 0, out)
-	mean, variance := tensor.New(tensor.F32, out), tensor.New(tensor.F32, out)
-	for i := range variance.F32() {
-		variance.F32()[i] = 1
+	mean, variance := name+".norm.mean", name+".norm.var"
+	b.table(mean, out)
+	v := b.table(variance, out)
+	for i := range v {
+		v[i] = 1
 	}
-	return b.node("BatchNormalization", name+".norm", nil, x, scale, bias,
-		b.constant(name+".norm.mean", mean), b.constant(name+".norm.var", variance))
+	return b.node("BatchNormalization", name+".norm", nil, x, scale, bias, mean, variance)
 }

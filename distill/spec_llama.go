@@ -29,6 +29,9 @@ func (b *builder) llama(words []string, t Target) (model.Meta, error) {
 			size[key] = n
 		}
 	}
+	if t.Height > 0 && t.Vocab < 1 {
+		return meta, fmt.Errorf("this is a language model, but what it would learn from are pictures: try \"conv 16,32,64 x2\"")
+	}
 	def("heads", max(size["hidden"]/32, 1))
 	def("kv", size["heads"])
 	def("inner", 3*size["hidden"])
@@ -41,8 +44,8 @@ func (b *builder) llama(words []string, t Target) (model.Meta, error) {
 	if d.hidden%(2*d.heads) != 0 || d.heads%d.kv != 0 {
 		return meta, fmt.Errorf("hidden=%d, heads=%d, kv=%d: a head needs an even width, and kv divides heads", d.hidden, d.heads, d.kv)
 	}
-	if size["layers"] > 1024 {
-		return meta, fmt.Errorf("layers=%d is above 1024", size["layers"])
+	if size["layers"] > maxRepeats {
+		return meta, fmt.Errorf("layers=%d is above %d", size["layers"], maxRepeats)
 	}
 	d.size = d.hidden / d.heads
 	d.build(size["layers"], size["vocab"])
@@ -89,15 +92,11 @@ func (d *decoder) build(layers, vocab int) {
 // rope adds the tables of the rotary embedding, cosines and sines F32 [ctx, size/2] of position * 10000^(-2i/size).
 func (d *decoder) rope() {
 	half := d.size / 2
-	cos, sin := tensor.New(tensor.F32, d.ctx, half), tensor.New(tensor.F32, d.ctx, half)
-	for p := range d.ctx {
-		for i := range half {
-			angle := float64(p) * math.Pow(10000, -float64(i)/float64(half))
-			cos.F32()[p*half+i], sin.F32()[p*half+i] = float32(math.Cos(angle)), float32(math.Sin(angle))
-		}
+	cos, sin := d.table("rope.cos", d.ctx, half), d.table("rope.sin", d.ctx, half)
+	for at := range sin {
+		angle := float64(at/half) * math.Pow(10000, -float64(at%half)/float64(half))
+		cos[at], sin[at] = float32(math.Cos(angle)), float32(math.Sin(angle))
 	}
-	d.constant("rope.cos", cos)
-	d.constant("rope.sin", sin)
 }
 
 func (d *decoder) norm(name, x string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/dsk-toolkit/dsk/distill"
@@ -17,11 +18,34 @@ import (
 func TestSpecRefuses(t *testing.T) {
 	for _, spec := range []string{"", "mlp 3", "conv", "conv 0", "conv 8,x", "conv 8 y2", "conv 8 x0", "conv 1,1,1,1,1", "conv 9999999999",
 		"llama", "llama hidden=64", "llama hidden=64 layers=x", "llama hidden=63 layers=1 heads=1", "llama hidden=64 layers=1 heads=3",
-		"llama hidden=64 layers=1 heads=4 kv=3", "dense", "dense 0", "dense 8 x2", "dense 8 pool=0", "dense 8 pool=99", "llama layers=2", "llama hidden=64 layers=9999", "llama width=3"} {
+		"llama hidden=64 layers=1 heads=4 kv=3", "dense", "dense 0", "dense 8 x2", "dense 8 pool=0", "dense 8 pool=99", "llama layers=2", "llama hidden=64 layers=9999", "llama width=3", "conv 8 x1025"} {
 		var usage *fault.Usage
 		target := picture
 		target.Vocab, target.Context = 50, 32
 		if _, err := distill.FromSpec(spec, target); !errors.As(err, &usage) {
+			t.Errorf("%q: %v", spec, err)
+		}
+	}
+}
+
+// TestSpecTooLarge: a student that no memory holds is refused, and not begun.
+func TestSpecTooLarge(t *testing.T) {
+	target := picture
+	target.Vocab, target.Context = 50, 32
+	for _, spec := range []string{"conv 1000000,1000000", "conv 1000000 x1024", "dense 1048576,1048576", "llama hidden=1048576 layers=1024",
+		"llama hidden=1048576 layers=1 heads=1 inner=1 ctx=1048576"} {
+		var resource *fault.Resource
+		if _, err := distill.FromSpec(spec, target); !errors.As(err, &resource) {
+			t.Errorf("%q: %v", spec, err)
+		}
+	}
+}
+
+// TestSpecKind: a description of the other kind says so.
+func TestSpecKind(t *testing.T) {
+	for spec, target := range map[string]distill.Target{"conv 8": {Vocab: 50, Context: 32}, "dense 8": {Vocab: 50, Context: 32}, "llama hidden=32 layers=1": picture} {
+		var usage *fault.Usage
+		if _, err := distill.FromSpec(spec, target); !errors.As(err, &usage) || !strings.Contains(err.Error(), "try ") {
 			t.Errorf("%q: %v", spec, err)
 		}
 	}

@@ -1,12 +1,11 @@
 package distill
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"strings"
-
-	"encoding/json"
 
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/dataset/picture"
@@ -71,9 +70,11 @@ func PatternOfData(d *dataset.Data) (*Pattern, error) {
 		if i >= statisticsImages {
 			continue
 		}
-		if w, h = img.W, img.H; i == 0 {
-			pixels = 0
+		if i > 0 && (img.W != w || img.H != h) {
+			return nil, &fault.Usage{What: fmt.Sprintf("the pictures of %s are of different sizes, as %dx%d and %dx%d: an untrained student needs one size, or a teacher whose size it takes",
+				d.Name(), w, h, img.W, img.H)}
 		}
+		w, h = img.W, img.H
 		for at := 0; at < len(img.Pix); at += 3 {
 			px := img.Pix[at : at+3]
 			gray = gray && px[0] == px[1] && px[1] == px[2]
@@ -83,6 +84,9 @@ func PatternOfData(d *dataset.Data) (*Pattern, error) {
 			}
 		}
 		pixels += len(img.Pix) / 3
+	}
+	if classes = max(classes, len(d.Classes())); classes < 2 {
+		return nil, &fault.Usage{What: fmt.Sprintf("the pictures of %s are all of one class: there is nothing to learn", d.Name())}
 	}
 	prep := &picture.Preprocess{Gray: gray}
 	channels := 3
@@ -100,7 +104,7 @@ func PatternOfData(d *dataset.Data) (*Pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pattern{Target: Target{Channels: channels, Height: h, Width: w, Classes: max(classes, len(d.Classes()))},
+	p := &Pattern{Target: Target{Channels: channels, Height: h, Width: w, Classes: classes},
 		Assets: map[string][]byte{model.AssetPreprocess: b}}
 	if names := d.Classes(); names != nil {
 		p.Assets[model.AssetLabels] = []byte(strings.Join(names, "\n") + "\n")
@@ -131,11 +135,11 @@ func (p *Pattern) Fitting(bytes int64, bits int) (string, error) {
 	limit := bytes * 8 / int64(bits)
 	best := ""
 	consider := func(spec string) (bool, error) {
-		m, err := FromSpec(spec, p.Target)
+		n, err := parametersOf(spec, p.Target)
 		if err != nil {
 			return false, err
 		}
-		if m.Meta.Parameters > limit {
+		if n > limit {
 			return false, nil
 		}
 		best = spec

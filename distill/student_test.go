@@ -1,10 +1,17 @@
 package distill_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/distill"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
@@ -57,4 +64,32 @@ func TestPatternOfData(t *testing.T) {
 	if _, err := distill.PatternOfData(barsFolder(t, 8, 1, false)); !errors.As(err, &usage) {
 		t.Errorf("without labels: %v", err)
 	}
+	if _, err := distill.PatternOfData(sizedFolder(t, 8, 8)); !errors.As(err, &usage) || !strings.Contains(err.Error(), "one class") {
+		t.Errorf("one class: %v", err)
+	}
+	if _, err := distill.PatternOfData(sizedFolder(t, 8, 9)); !errors.As(err, &usage) || !strings.Contains(err.Error(), "different sizes, as 8x8 and 9x8") {
+		t.Errorf("different sizes: %v", err)
+	}
+}
+
+// sizedFolder has two pictures of a class, of these widths.
+func sizedFolder(t *testing.T, widths ...int) *dataset.Data {
+	t.Helper()
+	folder := t.TempDir()
+	list := "file,label\n"
+	for i, w := range widths {
+		var b bytes.Buffer
+		if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, w, 8))); err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprintf("%d.png", i)
+		list += name + ",0\n"
+		if err := os.WriteFile(filepath.Join(folder, name), b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(folder, "labels.csv"), []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return opened(t, folder, dataset.Options{})
 }
