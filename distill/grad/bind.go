@@ -104,6 +104,13 @@ func (b *binding) scratch(n int) *buffer {
 	return buf
 }
 
+// room asks for n elements of memory that other operators write too: it is one operator's only while that runs. An operator asks once.
+func (b *binding) room(n int) *buffer {
+	buf := &buffer{n: n}
+	b.tape.rooms = append(b.tape.rooms, buf)
+	return buf
+}
+
 // parts is how many parts a task of split has at most.
 func (b *binding) parts() int { return b.tape.o.Pool.Threads() }
 
@@ -159,28 +166,52 @@ func (b *binding) written(o *operand, f func(d []float32, lo, hi int)) func() {
 // chunks is into how many shares a sum over items is cut, whatever the number of threads.
 const chunks = 16
 
-// chunked returns a function that adds to a gradient of n elements a sum over items [0, total): fn, which runs as a
-// part, adds the share of [lo, hi) to sum, which is zero before. The shares are added in order, so the result does not depend on the threads.
-func (b *binding) chunked(o *operand, total, cost int, fn func(part int, sum []float32, lo, hi int)) func() {
-	n, count := o.n, min(chunks, total)
-	buf := b.scratch(n * count)
-	shares := b.split(count, cost*total/max(count, 1), func(part, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			share := buf.data[i*n : (i+1)*n]
-			clear(share)
-			fn(part, share, total*i/count, total*(i+1)/count)
+// shares returns a function that adds to the gradients of operands sums over items [0, total): fn, which runs as a part, adds the
+// shares of [lo, hi) to sums, which are zero before, and nil for operands without a gradient. The shares are added in order, so the
+// result does not depend on the threads.
+func (b *binding) shares(operands []*operand, total, cost int, fn func(part int, sums [][]float32, lo, hi int)) func() {
+	count := min(chunks, total)
+	bufs := make([]*buffer, len(operands))
+	list := make([][][]float32, b.parts())
+	for i := range list {
+		list[i] = make([][]float32, len(operands))
+	}
+	var add []func()
+	for i, o := range operands {
+		if o == nil || !o.needs {
+			continue
 		}
-	})
-	sum := b.elements(n, func(lo, hi int) {
-		g := o.sink(lo, hi)
-		for i := range count {
-			kernels.Add(g, g, buf.data[i*n+lo:])
+		bufs[i] = b.scratch(o.n * count)
+		add = append(add, b.elements(o.n, func(lo, hi int) {
+			g := o.sink(lo, hi)
+			for j := range count {
+				kernels.Add(g, g, bufs[i].data[j*o.n+lo:])
+			}
+		}))
+	}
+	share := b.split(count, cost*total/max(count, 1), func(part, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			sums := list[part]
+			for j, o := range operands {
+				if bufs[j] != nil {
+					sums[j] = bufs[j].data[i*o.n : (i+1)*o.n]
+					clear(sums[j])
+				}
+			}
+			fn(part, sums, total*i/count, total*(i+1)/count)
 		}
 	})
 	return func() {
-		shares()
-		sum()
+		share()
+		for _, f := range add {
+			f()
+		}
 	}
+}
+
+// chunked is shares for one operand, which has a gradient.
+func (b *binding) chunked(o *operand, total, cost int, fn func(part int, sum []float32, lo, hi int)) func() {
+	return b.shares([]*operand{o}, total, cost, func(part int, sums [][]float32, lo, hi int) { fn(part, sums[0], lo, hi) })
 }
 
 // run makes a function without a result one that has.

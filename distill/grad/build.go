@@ -314,6 +314,12 @@ func (t *Tape) place() error {
 	for _, b := range t.bufs {
 		want(&b.data, b.n)
 	}
+	var room []float32
+	most := 0
+	for _, b := range t.rooms {
+		most = max(most, b.n)
+	}
+	want(&room, most)
 	for _, o := range t.outs {
 		if o.v.needs && !o.alone {
 			want(&o.seed, o.v.n)
@@ -326,6 +332,10 @@ func (t *Tape) place() error {
 	all := tensor.New(tensor.F32, total).F32()
 	for i, at := range wants {
 		*at, all = all[:sizes[i]:sizes[i]], all[(sizes[i]+lineFloats-1)/lineFloats*lineFloats:]
+	}
+	for _, b := range t.rooms {
+		b.data = room[:b.n]
+		b.bytes = tensor.FromSlice(b.data, b.n).Data
 	}
 	for _, o := range t.outs {
 		if o.v.needs && o.alone {

@@ -16,7 +16,8 @@ type opener struct {
 
 // open returns a copy of g that computes outputs (g's own if nil) and nothing else, with each fused operator as its parts:
 //
-//	dsk.Linear, dsk.Conv with an activation -> the product, its Z added, the activation as an operator
+//	dsk.Linear, dsk.Conv with an activation -> the product, its Z added, the activation as an operator; a convolution keeps those
+//	                                           whose derivative its result tells
 //	Gemm with beta or a C that is no vector -> the product, beta C added
 //	TensorScatter into a state              -> its update: a cache is empty before a sequence and as long as it
 //	Dropout                                 -> Identity
@@ -119,6 +120,10 @@ func (o *opener) open(n *model.Node) error {
 
 // product adds a dsk.Linear or dsk.Conv without what is fused into it.
 func (o *opener) product(n *model.Node) error {
+	if _, ok := keptActivation(n); ok && n.Op == "Conv" {
+		o.add(n)
+		return nil
+	}
 	out, act := n.Outputs[0], n.Str("activation", model.ActNone)
 	params := n.Floats("activation_params")
 	delete(n.Attrs, "activation")

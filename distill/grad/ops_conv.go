@@ -1,6 +1,8 @@
 package grad
 
 import (
+	"math"
+
 	"gonum.org/v1/gonum/blas"
 
 	"github.com/dsk-toolkit/dsk/kernels"
@@ -89,13 +91,71 @@ type conv struct {
 	m, c, k, p int  // per group: output and input channels, elements of a field; pixels of the output
 	last       bool // Y has its channels last
 	weightLast bool // the weights have
+
+	in, weights, bias, z *operand // bias and z may be nil
+	out                  *value
+	act                  kernels.Activation
+	sums                 *buffer // the gradient of what the activation reads, if that is not the output's
+}
+
+// keptActivation returns the activation of a dsk.Conv, and whether its derivative can be told from its result alone.
+func keptActivation(n *model.Node) (kernels.Activation, bool) {
+	params := n.Floats("activation_params")
+	switch n.Str("activation", model.ActNone) {
+	case model.ActNone:
+		return kernels.Activation{}, true
+	case model.ActRelu:
+		return kernels.Activation{Kind: kernels.ActRelu}, true
+	case model.ActClip:
+		if len(params) == 2 {
+			return kernels.Activation{Kind: kernels.ActClip, Alpha: params[0], Beta: params[1]}, true
+		}
+	case model.ActLeakyRelu:
+		if len(params) == 1 && params[0] > 0 && params[0] <= 1 {
+			return kernels.Activation{Kind: kernels.ActLeakyRelu, Alpha: params[0]}, true
+		}
+	}
+	return kernels.Activation{}, false
+}
+
+// pass writes to g the gradient of elements that the activation made y of, given that of y. At a limit nothing passes.
+func (v *conv) pass(g, dy, y []float32) {
+	g, y = g[:len(dy)], y[:len(dy)]
+	low, high := float32(0), float32(math.Inf(1))
+	switch v.act.Kind {
+	case kernels.ActLeakyRelu:
+		for i, d := range dy {
+			if g[i] = d; y[i] < 0 {
+				g[i] = v.act.Alpha * d
+			}
+		}
+		return
+	case kernels.ActClip:
+		low, high = v.act.Alpha, v.act.Beta
+	}
+	for i, d := range dy {
+		if g[i] = 0; y[i] > low && y[i] < high {
+			g[i] = d
+		}
+	}
+}
+
+// dy returns the gradient of the sums: what bindFinish makes of the output's.
+func (v *conv) dy() []float32 {
+	if v.sums != nil {
+		return v.sums.data
+	}
+	return v.out.dy()
 }
 
 func bindConv(b *binding, s *step) error {
-	if err := b.floats(0, 1, 2); err != nil {
+	if err := b.floats(0, 1, 2, 3); err != nil {
 		return err
 	}
-	v := &conv{group: int(b.node.Int("group", 1)), batch: b.in[0].shape[0]}
+	v := &conv{group: int(b.node.Int("group", 1)), batch: b.in[0].shape[0], in: b.in[0], weights: b.in[1], out: b.out[0]}
+	if b.has(2) {
+		v.bias = b.in[2]
+	}
 	var xLast bool
 	if b.node.Domain == model.DomainDsk {
 		var err error
@@ -103,6 +163,10 @@ func bindConv(b *binding, s *step) error {
 			return err
 		}
 		v.weightLast = true
+		v.act, _ = keptActivation(b.node)
+		if b.has(3) {
+			v.z = b.in[3]
+		}
 	}
 	var okX, okY bool
 	v.x, okX = newImage(b.in[0].shape, xLast)
@@ -121,6 +185,13 @@ func bindConv(b *binding, s *step) error {
 	}
 	v.m, v.c = v.y.c/v.group, v.x.c/v.group
 	v.k, v.p = v.c*v.kh*v.kw, v.y.h*v.y.w
+	if t := newImageConv(v); t != nil {
+		t.bind(b, s)
+		return nil
+	}
+	if v.act.Kind != kernels.ActNone && v.anyGradient() {
+		v.sums = b.scratch(v.out.n)
+	}
 	switch t := newTapConv(v); {
 	case v.c == 1 && v.m == 1:
 		v.bindDepthwise(b, s)
@@ -131,7 +202,7 @@ func bindConv(b *binding, s *step) error {
 	default:
 		v.bindColumns(b, s)
 	}
-	v.bindBias(b, s)
+	v.bindFinish(b, s)
 	return nil
 }
 
@@ -284,7 +355,7 @@ func (v *conv) bindColumns(b *binding, s *step) {
 			for i := lo; i < hi; i++ {
 				for g := range v.group {
 					v.gather(cols, x.x()[i*v.x.ns:(i+1)*v.x.ns], g)
-					dy, ld := v.outOf(y.dy(), i, g)
+					dy, ld := v.outOf(v.dy(), i, g)
 					if dw := sum[g*weights : (g+1)*weights]; v.last {
 						gemm(blas.Trans, blas.NoTrans, v.m, v.k, v.p, 1, dy, ld, cols, v.k, 1, dw, v.k)
 					} else {
@@ -301,7 +372,7 @@ func (v *conv) bindColumns(b *binding, s *step) {
 			for i := lo; i < hi; i++ {
 				dx := x.sink(i*v.x.ns, (i+1)*v.x.ns)
 				for g := range v.group {
-					dy, ld := v.outOf(y.dy(), i, g)
+					dy, ld := v.outOf(v.dy(), i, g)
 					if at := g * weights; v.last {
 						gemm(blas.NoTrans, blas.NoTrans, v.p, v.k, v.m, 1, dy, ld, w.x()[at:at+weights], v.k, 0, cols, v.k)
 					} else {
@@ -343,7 +414,7 @@ func (v *conv) bindDepthwise(b *binding, s *step) {
 	if w.needs {
 		backW = b.chunked(w, v.batch, v.group*work, func(_ int, sum []float32, lo, hi int) {
 			for i := lo; i < hi; i++ {
-				src, dy := x.x()[i*v.x.ns:(i+1)*v.x.ns], y.dy()[i*v.y.ns:(i+1)*v.y.ns]
+				src, dy := x.x()[i*v.x.ns:(i+1)*v.x.ns], v.dy()[i*v.y.ns:(i+1)*v.y.ns]
 				for g := range v.group {
 					v.fields(g, func(k, oy, lo, hi, at, step int) {
 						sum[g*v.k+k] += dot(hi-lo, src[at:], step, dy[v.pixel(g, oy, lo):], v.y.ws)
@@ -355,7 +426,7 @@ func (v *conv) bindDepthwise(b *binding, s *step) {
 	if x.needs {
 		backX = b.split(v.batch, v.group*work, func(_, lo, hi int) {
 			for i := lo; i < hi; i++ {
-				dx, dy := x.sink(i*v.x.ns, (i+1)*v.x.ns), y.dy()[i*v.y.ns:(i+1)*v.y.ns]
+				dx, dy := x.sink(i*v.x.ns, (i+1)*v.x.ns), v.dy()[i*v.y.ns:(i+1)*v.y.ns]
 				for g := range v.group {
 					v.fields(g, func(k, oy, lo, hi, at, step int) {
 						axpy(hi-lo, w.x()[g*v.k+k], dy[v.pixel(g, oy, lo):], v.y.ws, dx[at:], step)
@@ -390,24 +461,23 @@ func dot(n int, x []float32, incX int, y []float32, incY int) float32 {
 	return sum
 }
 
-// bindBias adds the bias to what forward and backward do.
-func (v *conv) bindBias(b *binding, s *step) {
-	if !b.has(2) {
+// bindFinish adds bias, Z and the activation to what forward and backward do.
+func (v *conv) bindFinish(b *binding, s *step) {
+	if v.bias == nil && v.z == nil && v.act.Kind == kernels.ActNone {
 		return
 	}
-	bias, y, forward := b.in[2], b.out[0], s.forward
-	add := b.split(v.batch, v.y.ns, func(_, lo, hi int) {
+	forward := s.forward
+	finish := b.split(v.batch, v.y.ns, func(_, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			dst := y.x()[i*v.y.ns : (i+1)*v.y.ns]
-			if v.last {
-				for p := range v.p {
-					row := dst[p*v.y.c : (p+1)*v.y.c]
-					kernels.Add(row, row, bias.x())
-				}
-				continue
+			dst := v.out.x()[i*v.y.ns : (i+1)*v.y.ns]
+			if v.bias != nil {
+				v.addBias(dst)
 			}
-			for c, a := range bias.x() {
-				kernels.AddScalar(dst[c*v.p:(c+1)*v.p], dst[c*v.p:], a)
+			if v.z != nil {
+				kernels.Add(dst, dst, v.z.x()[i*v.y.ns:])
+			}
+			if v.act.Kind != kernels.ActNone {
+				kernels.Activate(dst, dst, v.act)
 			}
 		}
 	})
@@ -415,24 +485,61 @@ func (v *conv) bindBias(b *binding, s *step) {
 		if err := forward(); err != nil {
 			return err
 		}
-		add()
+		finish()
 		return nil
 	}
-	if !bias.needs {
+	var before, backBias func()
+	if v.sums != nil || v.z != nil && v.z.needs {
+		before = b.split(v.batch, v.y.ns, func(_, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				at, end := i*v.y.ns, (i+1)*v.y.ns
+				if v.sums != nil {
+					v.pass(v.sums.data[at:end], v.out.dy()[at:end], v.out.x()[at:end])
+				}
+				if v.z != nil && v.z.needs {
+					v.z.give(v.dy()[at:end], at)
+				}
+			}
+		})
+	}
+	if v.bias != nil && v.bias.needs {
+		backBias = b.chunked(v.bias, v.batch, v.y.ns, func(_ int, sum []float32, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				v.sumBias(sum, v.dy()[i*v.y.ns:(i+1)*v.y.ns])
+			}
+		})
+	}
+	s.backward = all(before, s.backward, backBias)
+}
+
+// anyGradient reports whether some operand wants a gradient.
+func (v *conv) anyGradient() bool {
+	return v.in.needs || v.weights.needs || v.bias != nil && v.bias.needs || v.z != nil && v.z.needs
+}
+
+// addBias adds the bias to a picture of Y.
+func (v *conv) addBias(dst []float32) {
+	if v.last {
+		for p := range v.p {
+			row := dst[p*v.y.c : (p+1)*v.y.c]
+			kernels.Add(row, row, v.bias.x())
+		}
 		return
 	}
-	s.backward = all(s.backward, b.chunked(bias, v.batch, v.y.ns, func(_ int, sum []float32, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			dy := y.dy()[i*v.y.ns : (i+1)*v.y.ns]
-			if v.last {
-				for p := range v.p {
-					kernels.Add(sum, sum, dy[p*v.y.c:])
-				}
-				continue
-			}
-			for c := range sum {
-				sum[c] += kernels.SumRow(dy[c*v.p : (c+1)*v.p])
-			}
+	for c, a := range v.bias.x() {
+		kernels.AddScalar(dst[c*v.p:(c+1)*v.p], dst[c*v.p:], a)
+	}
+}
+
+// sumBias adds the gradients of a picture's pixels to those of the channels.
+func (v *conv) sumBias(sum, dy []float32) {
+	if v.last {
+		for p := range v.p {
+			kernels.Add(sum, sum, dy[p*v.y.c:])
 		}
-	}))
+		return
+	}
+	for c := range sum {
+		sum[c] += kernels.SumRow(dy[c*v.p : (c+1)*v.p])
+	}
 }

@@ -155,7 +155,7 @@ func (t *tapConv) bind(b *binding, s *step) {
 				from, to := t.span(i)
 				for g := range t.conv.group {
 					dy, stride := padded[:t.m*t.stride()], t.stride()
-					t.spread(dy, y.dy(), t.y, g*t.m, t.m, t.reach, from, to)
+					t.spread(dy, t.dy(), t.y, g*t.m, t.m, t.reach, from, to)
 					for k, o := range t.offsets {
 						gemm(blas.NoTrans, blas.NoTrans, t.c, t.n, t.m, 1, backward.data[(g*count+k)*weights:], t.m, dy[t.reach-o:], stride, beta(k > 0), plain, t.n)
 					}
@@ -179,7 +179,7 @@ func (t *tapConv) bindWeights(b *binding, x, w *operand, y *value, groups, work 
 		for i := lo; i < hi; i++ {
 			from, to := t.span(i)
 			for g := range t.conv.group {
-				t.spreadPlain(plain[:t.m*t.n], y.dy(), g*t.m, from, to)
+				t.spreadPlain(plain[:t.m*t.n], t.dy(), g*t.m, from, to)
 				kernels.Transpose(turned, t.m, plain, t.n, t.m, t.n)
 				in, stride := padded[:t.c*t.stride()], t.stride()
 				t.spread(in, x.x(), t.x, g*t.c, t.c, t.top*t.pitch+t.left, from, to)

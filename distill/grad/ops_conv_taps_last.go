@@ -78,7 +78,7 @@ func (t lastTaps) bind(b *binding, s *step) {
 			for i := lo; i < hi; i++ {
 				from, to := t.span(i)
 				t.spread(in, x.x(), t.x, begin, from, to)
-				t.spread(dy, y.dy(), t.y, 0, from, to)
+				t.spread(dy, t.dy(), t.y, 0, from, to)
 				for g := range t.conv.group {
 					kernels.Transpose(turned, t.n, dy[g*t.m:], mt, t.n, t.m)
 					for k, o := range t.offsets {
@@ -94,7 +94,7 @@ func (t lastTaps) bind(b *binding, s *step) {
 			dy := padded[:t.stride()*mt]
 			for i := lo; i < hi; i++ {
 				from, to := t.span(i)
-				t.spread(dy, y.dy(), t.y, t.reach, from, to)
+				t.spread(dy, t.dy(), t.y, t.reach, from, to)
 				for g := range t.conv.group {
 					for k, o := range t.offsets {
 						gemm(blas.NoTrans, blas.NoTrans, t.n, t.c, t.m, 1, dy[(t.reach-o)*mt+g*t.m:], mt, weights(w.x(), g, k), count*t.c, beta(k > 0), plain[g*t.c:], ct)

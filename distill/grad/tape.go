@@ -57,6 +57,7 @@ type Tape struct {
 	all    []*value
 	steps  []*step
 	bufs   []*buffer
+	rooms  []*buffer // all in the same memory
 	inputs []*value
 	outs   []*output
 	params []Param
@@ -120,10 +121,21 @@ func (o *operand) beta() float32 {
 	return 0
 }
 
+// give writes g to the operand's gradient from element at on, or adds it if there is a share already.
+func (o *operand) give(g []float32, at int) {
+	dst := o.root.grad[at : at+len(g)]
+	if o.add {
+		kernels.Add(dst, dst, g)
+	} else {
+		copy(dst, g)
+	}
+}
+
 // buffer is memory of an operator in the arena.
 type buffer struct {
-	n    int
-	data []float32
+	n     int
+	data  []float32
+	bytes []byte // the same memory, of a room
 }
 
 // output is a value that the caller reads, and the gradient that it gives back.
