@@ -143,26 +143,36 @@ func (m *MatMul) Run(dst []float32, ldd int, x []float32, ldx, rows int, scratch
 
 // multiply runs the product that m describes. scratch begins on a line.
 func (m *MatMul) multiply(scratch []byte, threads int) {
-	m.size, m.tiles = m.partBytes(m.rows), 0
-	if m.format != 0 && m.w.K > 0 {
-		m.tiles = m.tileCount(m.rows)
-		m.acts, m.parts = actBlocks(scratch, m.rows*m.groups), scratch[m.actsBytes(m.rows):]
-		switch {
-		case m.given != nil && m.tiles == 0:
-			m.acts = m.given
-		case m.rows >= threads && m.rows*m.w.K >= quantizeWork:
-			m.run(taskQuantize, threads)
-		default:
-			m.run(taskQuantize, 1)
-		}
-	} else {
-		m.parts = scratch
-	}
+	m.prepare(scratch, threads)
 	if m.splitRows(threads) {
 		m.run(taskRows, threads)
 	} else {
 		m.run(taskPanels, threads)
 	}
+	m.release()
+}
+
+// prepare divides scratch and quantizes or packs the activations.
+func (m *MatMul) prepare(scratch []byte, threads int) {
+	m.size, m.tiles = m.partBytes(m.rows), 0
+	if m.format == 0 || m.w.K == 0 {
+		m.parts = scratch
+		return
+	}
+	m.tiles = m.tileCount(m.rows)
+	m.acts, m.parts = actBlocks(scratch, m.rows*m.groups), scratch[m.actsBytes(m.rows):]
+	switch {
+	case m.given != nil && m.tiles == 0:
+		m.acts = m.given
+	case m.rows >= threads && m.rows*m.w.K >= quantizeWork:
+		m.run(taskQuantize, threads)
+	default:
+		m.run(taskQuantize, 1)
+	}
+}
+
+// release forgets the operands of the product that ran.
+func (m *MatMul) release() {
 	m.dst, m.x, m.acts, m.given, m.parts = nil, nil, nil, nil, nil
 }
 

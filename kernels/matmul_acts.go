@@ -39,3 +39,11 @@ func (m *MatMul) RunQuantized(dst []float32, ldd int, acts []byte, rows int, scr
 	}
 	m.multiply(scratch[-uintptr(unsafe.Pointer(&scratch[0]))%LineBytes:], threads)
 }
+
+// panelsQuantized is RunQuantized for panels [lo, hi), on the caller's goroutine. Other panels' outputs stay as they are.
+func (m *MatMul) panelsQuantized(dst []float32, ldd int, acts []actBlock, rows, lo, hi int, scratch []byte) {
+	m.dst, m.ldd, m.rows, m.given = dst, ldd, rows, acts
+	m.prepare(scratch, 1)
+	m.block(0, rows, lo, hi, m.parts[:m.size])
+	m.release()
+}

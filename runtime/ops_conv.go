@@ -148,6 +148,8 @@ func (c *conv) bind(b *Bind, w *tensor.Tensor, constant bool, prepare func()) (R
 	switch {
 	case c.isDirect(w, constant):
 		run, err = c.bindDirect(b, w)
+	case c.isBlocked(b, w, constant):
+		run, err = c.bindBlocks(b, w)
 	case c.isChannelwise(constant):
 		run, err = c.bindChannelwise(b, w)
 	case flat && c.cg == 1 && c.groups > 1 && !c.xLast && !c.yLast:

@@ -39,23 +39,29 @@ func (c *conv) bindDirect(b *Bind, w *tensor.Tensor) (func(), error) {
 		}
 		v.Run(y, x, z, lo, hi, p0, p1, scratch.Data[part*perPart:(part+1)*perPart])
 	}
-	units, pairs := v.Units(), (v.Panels()+1)/2
+	return c.splitImages(b, v.Units(), v.Panels(), one), nil
+}
+
+// splitImages makes the function that computes the batch by calls of one for units [lo, hi) of an image and panels [p0, p1) of
+// filters. Parts are units, or panels where those can be shared more evenly.
+func (c *conv) splitImages(b *Bind, units, panels int, one func(part, image, lo, hi, p0, p1 int)) func() {
+	k, parts, pairs := c.cg*c.geo.winSize, b.parts(), (panels+1)/2
 	if uneven(c.batch*units, parts) > 1.1 && uneven(pairs, parts) < uneven(c.batch*units, parts) {
 		return b.split(pairs, 1, c.batch*c.geo.outSize*k*2*kernels.PanelRows, func(part, lo, hi int) {
 			for image := range c.batch {
-				one(part, image, 0, units, 2*lo, min(2*hi, v.Panels()))
+				one(part, image, 0, units, 2*lo, min(2*hi, panels))
 			}
-		}), nil
+		})
 	}
 	cost := c.geo.outSize / max(units, 1) * c.m * k
 	return b.split(c.batch*units, 1, cost, func(part, lo, hi int) {
 		for lo < hi {
 			image, u := lo/units, lo%units
 			n := min(hi-lo, units-u)
-			one(part, image, u, u+n, 0, v.Panels())
+			one(part, image, u, u+n, 0, panels)
 			lo += n
 		}
-	}), nil
+	})
 }
 
 // uneven is how much longer the longest of parts takes than it would if n pieces could be split evenly.

@@ -1,0 +1,380 @@
+package kernels
+
+import (
+	"math"
+	"unsafe"
+)
+
+// BlockConv is the convolution of ImageConv with quantized filters (D8, D4, D3, D2) and gaps along a line too. Its result has the
+// bits of the product that MatMul makes of gathered receptive fields, rows in (window, channel) order, with bias, z and
+// activation after it, one rounded operation after another.
+//
+// A group of a receptive field is 32 values in that order: of one pixel, or, where channels are no multiple of 32, of
+// several. Groups that read the same channels of pixels at the same distances from each other, wherever in the window
+// they lie, are of one kind. Each kind is quantized once for each pixel that such groups begin at, instead of once for each output: a 3x3
+// window of 16 channels has 5 groups of 3 kinds, one of 64 channels 18 groups of 2. Where channels are no multiple of 16 receptive
+// fields are gathered before.
+type BlockConv struct {
+	imageLines
+	n        int
+	w        Weights
+	bias     []float32 // of whole panels; -0, which changes no sum, where there is none
+	act      Activation
+	gathered bool
+	flat     bool // outputs follow each other like the pixels that are quantized
+	pixel    int  // values of a pixel that is quantized
+	groups   int
+	kinds    []blockKind
+	places   []blockPlace
+	begins   [][]lineSpan // of each kind: where its groups begin
+	offsets  []int        // of each group, in blocks: where it lies for the first output of a band
+	lines    int          // output lines of a band; pixels if merged
+	columns  int          // pixels of a line
+	plane    int          // blocks of a kind
+	parts    []*MatMul
+}
+
+// blockKind is what groups have in common: first is the number of values before its first 16 in a pixel, second of the
+// other 16 in the pixel that is so many pixels further on. A negative second stands for zeros.
+type blockKind struct {
+	first, second, further int
+}
+
+// lineSpan is lines from..to-1 of a band.
+type lineSpan struct{ from, to int }
+
+// blockPlace is a group's kind, and the line and column of the window where it begins.
+type blockPlace struct {
+	kind, line, column int
+}
+
+const (
+	// blockBand bounds the bytes of a band with its quantized groups.
+	blockBand = 512 << 10
+	// blockHalf is the number of values of a group that lie in one pixel.
+	blockHalf = GroupLen / 2
+)
+
+// NewBlockConv binds filters w for images of c channels. bias has a value for each filter or is nil. planes says that
+// sources are [C][H][W]. Up to parts goroutines may use it at a time.
+func NewBlockConv(g *Window, c int, w Weights, bias []float32, act Activation, planes bool, parts int) *BlockConv {
+	if w.Kind.Format() == 0 || w.K != g.KH*g.KW*c || c < 1 || bias != nil && len(bias) != w.N {
+		panic("kernels: NewBlockConv: filters do not fit the window")
+	}
+	v := &BlockConv{imageLines: newImageLines(g, c, planes), n: w.N, w: w, act: act, groups: Groups(w.K), pixel: c}
+	v.bias = make([]float32, Panels(w.N)*PanelRows)
+	for i := range v.bias {
+		v.bias[i] = float32(math.Copysign(0, -1))
+		if i < len(bias) {
+			v.bias[i] = bias[i]
+		}
+	}
+	for range parts {
+		v.parts = append(v.parts, NewMatMul(nil, w, bias, Activation{}))
+	}
+	v.gathered = c%blockHalf != 0
+	v.flat = v.gathered || v.merged || v.picked
+	v.columns = v.width / c
+	if v.gathered {
+		v.pixel, v.columns = v.groups*GroupLen, g.OW
+	}
+	v.findKinds()
+	units := v.Units()
+	v.lines = 1
+	for step := 1; v.lines < units; {
+		if next := min(v.lines+step, units); v.bandBytes(next) <= blockBand {
+			v.lines, step = next, 2*step
+		} else if step == 1 {
+			break
+		} else {
+			step = 1
+		}
+	}
+	v.plane = v.pixels(v.lines)
+	v.offsets = make([]int, v.groups)
+	v.begins = make([][]lineSpan, len(v.kinds))
+	for i, p := range v.places {
+		v.offsets[i] = p.kind*v.plane + p.line*v.g.DilationH*v.columns + p.column*v.g.DilationW
+	}
+	for kind := range v.kinds {
+		v.begins[kind] = v.findSpans(kind)
+	}
+	return v
+}
+
+// findKinds finds the kinds, and where each group begins.
+func (v *BlockConv) findKinds() {
+	if v.gathered {
+		for i := range v.groups {
+			v.kinds = append(v.kinds, blockKind{first: i * GroupLen, second: i*GroupLen + blockHalf})
+			v.places = append(v.places, blockPlace{kind: i})
+		}
+		return
+	}
+	index := map[blockKind]int{}
+	halves := v.c / blockHalf
+	for i := range v.groups {
+		tap, at := 2*i/halves, 2*i%halves
+		k := blockKind{first: at * blockHalf, second: -1}
+		place := blockPlace{line: tap / v.g.KW, column: tap % v.g.KW}
+		if tap2, at2 := (2*i+1)/halves, (2*i+1)%halves; tap2 < v.g.KH*v.g.KW {
+			k.second = at2 * blockHalf
+			k.further = (tap2/v.g.KW-place.line)*v.g.DilationH*v.columns + (tap2%v.g.KW-place.column)*v.g.DilationW
+		}
+		known, ok := index[k]
+		if !ok {
+			known = len(v.kinds)
+			index[k] = known
+			v.kinds = append(v.kinds, k)
+		}
+		place.kind = known
+		v.places = append(v.places, place)
+	}
+}
+
+// findSpans returns the lines of a band in which groups of a kind begin: with strides not in all.
+func (v *BlockConv) findSpans(kind int) []lineSpan {
+	if v.flat {
+		return []lineSpan{{}}
+	}
+	reads := make([]bool, v.bandLines(v.lines)+1)
+	for _, p := range v.places {
+		for i := 0; p.kind == kind && i < v.lines; i++ {
+			reads[i*v.g.StrideH+p.line*v.g.DilationH] = true
+		}
+	}
+	var spans []lineSpan
+	for i, r := range reads {
+		switch {
+		case !r:
+		case len(spans) > 0 && spans[len(spans)-1].to == i:
+			spans[len(spans)-1].to++
+		default:
+			spans = append(spans, lineSpan{i, i + 1})
+		}
+	}
+	return spans
+}
+
+// pixels is the number of pixels that are quantized for n units of output.
+func (v *BlockConv) pixels(n int) int {
+	switch {
+	case v.merged:
+		return n
+	case v.gathered:
+		return n * v.g.OW
+	}
+	return v.bandLines(n) * v.columns
+}
+
+// outputs is the number of outputs of n units.
+func (v *BlockConv) outputs(n int) int {
+	if v.merged {
+		return n
+	}
+	return n * v.g.OW
+}
+
+// copyBytes is the memory of the lines copied for n units, gatherBytes of the receptive fields gathered, planeBytes of the kinds'
+// blocks. Each ends on a line.
+func (v *BlockConv) copyBytes(n int) int {
+	if !v.copied {
+		return 0
+	}
+	return roundUp(v.bandLines(n)*v.width*4, LineBytes)
+}
+
+func (v *BlockConv) gatherBytes(n int) int {
+	if !v.gathered {
+		return 0
+	}
+	return roundUp((v.pixels(n)*v.pixel+blockHalf)*4, LineBytes)
+}
+
+func (v *BlockConv) planeBytes(n int) int {
+	return roundUp(len(v.kinds)*v.pixels(n)*actBlockBytes, LineBytes)
+}
+
+func (v *BlockConv) bandBytes(n int) int { return v.copyBytes(n) + v.gatherBytes(n) + v.planeBytes(n) }
+
+// Panels is the number of panels of filters.
+func (v *BlockConv) Panels() int { return Panels(v.n) }
+
+// ScratchBytes is the memory that Run needs.
+func (v *BlockConv) ScratchBytes() int {
+	rows := v.outputs(v.lines)
+	product := roundUp(rows*v.groups*actBlockBytes, LineBytes) + v.parts[0].ScratchBytes(rows)
+	return LineBytes + v.bandBytes(v.lines) + max(product, v.groups*(PanelRows*GroupLen+2*PanelRows*4))
+}
+
+// Run computes units [lo, hi) of an image for the filters of panels [p0, p1). z is nil or lies as dst. dst must not
+// overlap src. part, below NewBlockConv's parts, is nobody else's meanwhile.
+func (v *BlockConv) Run(part int, dst, src, z []float32, lo, hi, p0, p1 int, scratch []byte) {
+	g := &v.g
+	out := g.OH * g.OW * v.n
+	if len(dst) < out || len(src) < g.H*g.W*v.c || z != nil && len(z) < out || len(scratch) < v.ScratchBytes() ||
+		lo < 0 || hi > v.Units() || p0 < 0 || p1 > v.Panels() {
+		panic("kernels: BlockConv.Run: dst, src, z or scratch is too short")
+	}
+	if p0 >= p1 || g.OW == 0 {
+		return
+	}
+	scratch = scratch[-uintptr(unsafe.Pointer(&scratch[0]))%LineBytes:]
+	for ; lo < hi; lo += v.lines {
+		n := min(v.lines, hi-lo)
+		b := blockStrip{BlockConv: v, units: n, first: lo, p0: p0, p1: p1, part: part}
+		b.dst = dst[v.outputs(lo)*v.n : v.outputs(lo+n)*v.n]
+		if z != nil {
+			b.z = z[v.outputs(lo)*v.n : v.outputs(lo+n)*v.n]
+		}
+		rest := b.load(src, scratch)
+		if !b.runSIMD(rest) {
+			b.run(rest)
+		}
+	}
+}
+
+// blockStrip is a band of units that is computed now.
+type blockStrip struct {
+	*BlockConv
+	dst, z       []float32
+	x            []float32 // the pixels that are quantized
+	units, first int
+	p0, p1, part int
+}
+
+// load makes b.x, and returns what it leaves of scratch.
+func (b *blockStrip) load(src []float32, scratch []byte) []byte {
+	line := b.first * b.g.StrideH
+	n := b.bandLines(b.units) * b.width
+	switch {
+	case b.merged:
+		b.x = src[b.first*b.c:][:b.units*b.c]
+	case b.copied:
+		b.x = floatsOf(scratch[:n*4])
+		b.fill(b.x, src, line-b.g.PadTop, b.bandLines(b.units))
+	default:
+		b.x = src[line*b.width:][:n]
+	}
+	scratch = scratch[b.copyBytes(b.lines):]
+	if b.gathered {
+		fields := floatsOf(scratch[:b.gatherBytes(b.units)])
+		b.gather(fields)
+		b.x = fields[:b.outputs(b.units)*b.pixel]
+	}
+	return scratch[b.gatherBytes(b.lines):]
+}
+
+// gather copies the receptive fields of all outputs of the band, each with zeros up to whole groups. dst has
+// room for blockHalf values more.
+func (b *blockStrip) gather(dst []float32) {
+	g := &b.g
+	columns, run := g.OW, g.KW*b.c
+	if b.merged {
+		columns = b.units
+	}
+	pieces, gap := 1, 0
+	if g.DilationW > 1 {
+		pieces, run, gap = g.KW, b.c, g.DilationW*b.c
+	}
+	for o := range b.outputs(b.units) {
+		row := dst[o*b.pixel:][:b.pixel+blockHalf]
+		first := o/columns*g.StrideH*b.width + o%columns*b.step
+		if b.picked {
+			first = o * b.c
+		}
+		x := b.x[first:]
+		at := 0
+		for i := range g.KH {
+			for j := range pieces {
+				from := x[i*g.DilationH*b.width+j*gap:]
+				k := 0
+				// Sixteen at a time, as far as there are any: what follows a run is overwritten.
+				for ; k < run && len(from) >= k+blockHalf; k += blockHalf {
+					*(*[blockHalf]float32)(row[at+k:]) = *(*[blockHalf]float32)(from[k:])
+				}
+				if k < run {
+					copy(row[at+k:], from[k:run])
+				}
+				at += run
+			}
+		}
+		clear(row[at:b.pixel])
+	}
+}
+
+// pixelSpan returns the pixels [from, to) of a span of lines at which groups of a kind may begin.
+func (b *blockStrip) pixelSpan(kind int, s lineSpan) (from, to int) {
+	total := len(b.x)/b.pixel - b.kinds[kind].further
+	if b.flat {
+		return 0, total
+	}
+	return s.from * b.columns, min(s.to*b.columns, total)
+}
+
+// group returns the values of the group of a kind that begins at a pixel.
+func (b *blockStrip) group(values *[GroupLen]float32, kind, pixel int) {
+	k := &b.kinds[kind]
+	copy(values[:blockHalf], b.x[pixel*b.pixel+k.first:])
+	if k.second < 0 {
+		clear(values[blockHalf:])
+		return
+	}
+	copy(values[blockHalf:], b.x[(pixel+k.further)*b.pixel+k.second:])
+}
+
+// origin returns where the groups of the first output of a line begin, in blocks from their offsets on, and how far those of the next
+// output are.
+func (b *blockStrip) origin(line int) (at, step int) {
+	if b.flat {
+		return line * b.g.OW, 1
+	}
+	return line * b.g.StrideH * b.columns, b.g.StrideW
+}
+
+// run computes the band by gathering blocks for a product.
+func (b *blockStrip) run(scratch []byte) {
+	planes := actBlocks(scratch, len(b.kinds)*b.plane)
+	scratch = scratch[b.planeBytes(b.lines):]
+	var values [GroupLen]float32
+	for kind, k := range b.kinds {
+		at := planes[kind*b.plane:]
+		together := k.further*b.pixel+k.second == k.first+blockHalf
+		for _, span := range b.begins[kind] {
+			from, to := b.pixelSpan(kind, span)
+			for i := from; i < to; i++ {
+				if together {
+					quantizeActs(at[i:i+1], b.x[i*b.pixel+k.first:][:GroupLen])
+					continue
+				}
+				b.group(&values, kind, i)
+				quantizeActs(at[i:i+1], values[:])
+			}
+		}
+	}
+	rows := b.outputs(b.units)
+	acts := actBlocks(scratch, rows*b.groups)
+	for o := range rows {
+		line, column := o/b.g.OW, o%b.g.OW
+		if b.flat {
+			line, column = 0, o
+		}
+		at, step := b.origin(line)
+		at += column * step
+		row := acts[o*b.groups:][:b.groups]
+		for i, offset := range b.offsets {
+			row[i] = planes[offset+at]
+		}
+	}
+	b.parts[b.part].panelsQuantized(b.dst, b.n, acts, rows, b.p0, b.p1, scratch[roundUp(rows*b.groups*actBlockBytes, LineBytes):])
+	c0, c1 := b.p0*PanelRows, min(b.p1*PanelRows, b.n)
+	for o := range rows {
+		out := b.dst[o*b.n+c0 : o*b.n+c1]
+		if b.z != nil {
+			Add(out, out, b.z[o*b.n+c0:])
+		}
+		if b.act.Kind != ActNone {
+			Activate(out, out, b.act)
+		}
+	}
+}
