@@ -112,7 +112,7 @@ func (j *job) begin(m *model.Model) error {
 	}
 	if o.Teacher != nil {
 		if o.Feature != "" {
-			if j.pairs, j.match, err = features(o, m.Graph); err != nil {
+			if j.pairs, j.match, err = features(o, m); err != nil {
 				return err
 			}
 		}
@@ -130,7 +130,7 @@ func (j *job) begin(m *model.Model) error {
 }
 
 // features finds the values that are compared, and how.
-func features(o *Options, student *model.Graph) ([]pair, matcher, error) {
+func features(o *Options, student *model.Model) ([]pair, matcher, error) {
 	last := func(g *model.Graph) string {
 		for _, n := range g.Nodes {
 			if n.Outputs[0] == logitsOf(g) {
@@ -140,17 +140,17 @@ func features(o *Options, student *model.Graph) ([]pair, matcher, error) {
 		return ""
 	}
 	switch o.Feature {
-	case Stages:
-		list, err := stages(o.Teacher.Graph, student)
+	case Kept:
+		list, err := keptPairs(o.Teacher.Graph, student)
 		return list, imitation{}, err
 	case "auto":
-		return []pair{{last(o.Teacher.Graph), last(student)}}, newRelation(o.Batch), nil
+		return []pair{{teacher: last(o.Teacher.Graph), student: last(student.Graph)}}, newRelation(o.Batch), nil
 	}
 	of, with, found := strings.Cut(o.Feature, "=")
 	if !found || of == "" || with == "" {
-		return nil, nil, &fault.Usage{What: fmt.Sprintf("features %q: want auto, stages, or TEACHER=STUDENT with the names of two values", o.Feature)}
+		return nil, nil, &fault.Usage{What: fmt.Sprintf("features %q: want auto, kept, or TEACHER=STUDENT with the names of two values", o.Feature)}
 	}
-	return []pair{{of, with}}, newRelation(o.Batch), nil
+	return []pair{{teacher: of, student: with}}, newRelation(o.Batch), nil
 }
 
 func (j *job) closeTeacher() {
@@ -178,6 +178,7 @@ type run struct {
 	epoch   int
 	state   state
 	target  []*tensor.Tensor // the teacher's features of the batch
+	room    []float32        // for the channels of one that the student kept
 }
 
 // newRun binds a student.
@@ -234,8 +235,11 @@ func (j *job) newRun(m *model.Model, seed uint64, control bool) (*run, error) {
 		}
 		r.trainer.Extra = func() (float64, error) {
 			var sum float64
-			for i, p := range j.pairs {
-				sum += j.match.gradient(tape.OutputGrad(p.student), tape.Output(p.student).F32(), r.target[i].F32(), o.FeatureWeight)
+			for i := range j.pairs {
+				p := &j.pairs[i]
+				s := tape.Output(p.student).F32()
+				r.room = slices.Grow(r.room[:0], len(s))[:len(s)]
+				sum += j.match.gradient(tape.OutputGrad(p.student), s, p.keptChannels(r.room, r.target[i].F32()), o.FeatureWeight)
 			}
 			return sum, nil
 		}

@@ -40,10 +40,10 @@ type Options struct {
 	Temperature float64 // Auto, or above 0
 	Smoothing   float64
 	TopK        int // classes of a teacher's labels, besides the tail; 0: 64
-	// Feature matching: the values to compare, "" for none; "auto" for what the last product reads, or TEACHER=STUDENT, see relation; Stages
-	// for what each stage hands on, see imitation. And the factor of that loss.
+	// Feature matching: the values to compare, "" for none; "auto" for what the last product reads, or TEACHER=STUDENT, see relation; Kept
+	// for all that the student kept of the teacher, see imitation. And the factor of that loss.
 	Feature       string
-	FeatureWeight float64 // 0: 1000, and 10 for Stages
+	FeatureWeight float64 // 0: 1000, and 10 for Kept
 
 	// Mix trains on random mixtures of two pictures in place of half of the pictures; the teacher labels them as they come, Alpha must be 1.
 	Mix bool
@@ -123,7 +123,7 @@ func (o *Options) defaults(m *model.Model) error {
 		number(&o.Decay, 0.01)
 	}
 	number(&o.Warmup, 0.05)
-	if o.Feature == Stages {
+	if o.Feature == Kept {
 		number(&o.FeatureWeight, 10)
 	}
 	number(&o.FeatureWeight, 1000)

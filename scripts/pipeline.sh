@@ -16,7 +16,7 @@ cd "$out"
 	--preprocess mean=123.675,116.28,103.53,std=58.395,57.12,57.375 >/dev/null
 [ -e pruned.dsk ] || "$dsk" prune teacher.dsk -o pruned.dsk -q -j "$threads" --method structured --ratio .5 --calib "$cifar" --split train
 [ -e taught.dsk ] || "$dsk" distill train --student pruned.dsk --teacher teacher.dsk --data "$cifar" --split train -j "$threads" \
-	--alpha 1 --temperature 4 --features stages --flip --shift 4 --mix --optimizer adamw --rate 0.001 --epochs "$epochs" \
+	--alpha 1 --temperature 4 --features kept --flip --shift 4 --mix --optimizer adamw --rate 0.001 --epochs "$epochs" \
 	--eval "$cifar" --eval-split test --evals 5 --resume --report taught.html -o taught.dsk
 [ -e small.dsk ] || "$dsk" quantize taught.dsk -o small.dsk -q -j "$threads" --target-size 170KB --calib "$cifar" --split train --limit 128 | head -2
 
