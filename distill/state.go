@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -42,101 +43,120 @@ func (r *run) path() string {
 
 // settings is a hash of all that the run's result depends on, but for the number of steps if the time decides it.
 func (r *run) settings() string {
-	o := r.o
-	steps := o.Steps
-	if o.Steps == 0 && o.Time == 0 {
-		steps = r.total
-	}
-	sum := r.corpus.hash()
 	values, _ := r.trainer.Tape.Flat()
 	weights := sha256.Sum256(tensor.FromSlice(values, len(values)).Data)
 	h := sha256.New()
-	fmt.Fprintln(h, sum, weights, steps, o.Time, o.Batch, o.Context, o.Alpha, o.Temperature, o.Smoothing, o.TopK, o.Feature, o.FeatureWeight,
-		o.Optimizer, o.Rate, o.Decay, o.Warmup, o.Clip, o.Frozen, o.Augment, o.Views, r.seed, r.control, o.Evals, len(r.use))
+	fmt.Fprintln(h, weights, r.seed, r.control, r.o.Evals, len(r.use))
+	if r.o.Eval != nil {
+		fmt.Fprintln(h, "measured on", r.o.Eval.Name(), r.o.EvalOptions.Limit, r.o.EvalOptions.Context)
+	}
+	r.describe(h)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// describe writes what all runs depend on.
+func (j *job) describe(w io.Writer) {
+	o := &j.o
+	steps := o.Steps
+	if o.Steps == 0 && o.Time == 0 {
+		steps = j.total
+	}
+	fmt.Fprintln(w, j.corpus.hash(), steps, o.Time, o.Epochs, o.Batch, o.Context, o.Alpha, o.Temperature, o.Smoothing, o.TopK, o.Feature,
+		o.FeatureWeight, o.Optimizer, o.Rate, o.Decay, o.Warmup, o.Clip, o.Frozen, o.Augment, o.Views)
 	for _, name := range slices.Sorted(maps.Keys(o.Quantized)) {
-		fmt.Fprintln(h, name, o.Quantized[name].DType, *o.Quantized[name].Levels)
+		fmt.Fprintln(w, name, o.Quantized[name].DType, *o.Quantized[name].Levels)
 	}
 	if o.Mix {
-		fmt.Fprintln(h, "mix")
+		fmt.Fprintln(w, "mix")
 	}
 	if o.Photos != nil {
-		fmt.Fprintln(h, "photos")
-	}
-	if o.Eval != nil {
-		fmt.Fprintln(h, "measured on", o.Eval.Name(), o.EvalOptions.Limit, o.EvalOptions.Context)
+		fmt.Fprintln(w, "photos")
 	}
 	if o.Labels != nil {
-		fmt.Fprintln(h, o.Labels.Info)
+		fmt.Fprintln(w, o.Labels.Info)
 	}
 	if o.Teacher != nil {
-		fmt.Fprintln(h, o.Teacher.Meta.Name, o.Teacher.Meta.Parameters, o.TeacherHash)
+		fmt.Fprintln(w, o.Teacher.Meta.Name, o.Teacher.Meta.Parameters, o.TeacherHash)
 	}
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // load finds the run's checkpoint.
 func (r *run) load() error {
 	r.state = state{Settings: r.settings()}
-	if r.o.Checkpoints == "" {
-		return nil
-	}
-	data, err := os.ReadFile(r.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	if !r.o.Resume {
-		return &fault.Usage{What: fmt.Sprintf("%s has an unfinished training: --resume goes on with it; remove the folder to begin anew", r.o.Checkpoints)}
-	}
-	bad := &fault.Format{File: r.path(), Offset: -1, Where: "checkpoint", Why: "it is damaged", Next: "remove it to begin this run anew"}
-	head := len(stateMagic) + 4
-	if len(data) < head+4 || string(data[:len(stateMagic)]) != stateMagic {
-		bad.Why, bad.Next = "it does not begin as one of this version of dsk", "go on with the version that began, or remove it to begin this run anew"
-		return bad
-	}
-	data, sum := data[:len(data)-4], binary.LittleEndian.Uint32(data[len(data)-4:])
-	n := binary.LittleEndian.Uint32(data[len(stateMagic):])
-	if crc32.Checksum(data, castagnoli) != sum || uint64(n) > uint64(len(data)-head) {
-		return bad
-	}
-	data = data[head:]
 	var s state
-	if json.Unmarshal(data[:n], &s) != nil || s.Total < 1 {
-		return bad
+	trainer, err := r.readCheckpoint(r.path(), &s)
+	if err != nil || trainer == nil {
+		return err
 	}
 	if s.Settings != r.state.Settings {
-		return &fault.Usage{What: fmt.Sprintf("%s is of a training with other settings, data or weights: give the same as before, or remove it", r.path())}
+		return otherSettings(r.path())
 	}
-	if err := r.trainer.Restore(bytes.NewReader(data[n:])); err != nil {
+	if s.Total < 1 {
+		return &fault.Format{File: r.path(), Offset: -1, Where: "checkpoint", Why: fmt.Sprintf("it is of %d steps", s.Total), Next: "remove it to begin this run anew"}
+	}
+	if err := r.trainer.Restore(bytes.NewReader(trainer)); err != nil {
 		return fault.InFile(err, r.path())
 	}
 	r.state = s
 	return nil
 }
 
+func otherSettings(path string) error {
+	return &fault.Usage{What: fmt.Sprintf("%s is of a training with other settings, data or weights: give the same as before, or remove it", path)}
+}
+
 // save writes the run's checkpoint.
 func (r *run) save() error {
-	if r.o.Checkpoints == "" {
-		return nil
-	}
-	head, err := json.Marshal(r.state)
-	if err != nil {
-		return err
-	}
 	var b bytes.Buffer
-	b.WriteString(stateMagic)
-	b.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(head))))
-	b.Write(head)
 	if err := r.trainer.Save(&b); err != nil {
 		return err
 	}
-	b.Write(binary.LittleEndian.AppendUint32(nil, crc32.Checksum(b.Bytes(), castagnoli)))
-	if err := os.MkdirAll(r.o.Checkpoints, 0o755); err != nil {
+	return r.writeCheckpoint(r.path(), r.state, b.Bytes())
+}
+
+// readCheckpoint reads a file of the folder of checkpoints: its JSON into head, and it returns the rest, nil if there is no such file.
+func (j *job) readCheckpoint(path string, head any) ([]byte, error) {
+	if j.o.Checkpoints == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if !j.o.Resume {
+		return nil, &fault.Usage{What: fmt.Sprintf("%s has an unfinished training: --resume goes on with it; remove the folder to begin anew", j.o.Checkpoints)}
+	}
+	bad := &fault.Format{File: path, Offset: -1, Where: "checkpoint", Why: "it is damaged", Next: "remove it to begin this run anew"}
+	start := len(stateMagic) + 4
+	if len(data) < start+4 || string(data[:len(stateMagic)]) != stateMagic {
+		bad.Why, bad.Next = "it does not begin as one of this version of dsk", "go on with the version that began, or remove it to begin this run anew"
+		return nil, bad
+	}
+	data, sum := data[:len(data)-4], binary.LittleEndian.Uint32(data[len(data)-4:])
+	n := binary.LittleEndian.Uint32(data[len(stateMagic):])
+	if crc32.Checksum(data, castagnoli) != sum || uint64(n) > uint64(len(data)-start) || json.Unmarshal(data[start:start+int(n)], head) != nil {
+		return nil, bad
+	}
+	return data[start+int(n):], nil
+}
+
+// writeCheckpoint writes a file that readCheckpoint reads.
+func (j *job) writeCheckpoint(path string, head any, rest []byte) error {
+	if j.o.Checkpoints == "" {
+		return nil
+	}
+	text, err := json.Marshal(head)
+	if err != nil {
 		return err
 	}
-	return replaceFile(r.path(), b.Bytes())
+	b := slices.Concat([]byte(stateMagic), binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text, rest)
+	if err := os.MkdirAll(j.o.Checkpoints, 0o755); err != nil {
+		return err
+	}
+	return replaceFile(path, binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)))
 }
 
 // RemoveCheckpoints removes those of a training that has ended, and their folder if nothing else is in it.

@@ -248,6 +248,55 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestTriesResume: what was tried before a training was cut off is not tried again, and chooses what it would have chosen.
+func TestTriesResume(t *testing.T) {
+	d := barsFolder(t, 64, 1, true)
+	teacher := barsTeacher(t, d)
+	o := distill.Options{Data: d, Teacher: teacher, Alpha: distill.Auto, Temperature: distill.Auto, Steps: 40, Batch: 20, Seed: 1}
+	want, _ := trained(t, students(t, "conv 4", d), o)
+	o.Checkpoints = filepath.Join(t.TempDir(), "checkpoints")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	tried := map[string]int{}
+	o.Progress = func(stage string, done, total int64) {
+		if done == total && strings.HasPrefix(stage, "trying") {
+			if tried[stage]++; len(tried) == 5 && !o.Resume {
+				cancel()
+			}
+		}
+	}
+	if _, _, err := distill.Train(ctx, students(t, "conv 4", d), o); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	var usage *fault.Usage
+	if _, _, err := distill.Train(context.Background(), students(t, "conv 4", d), o); !errors.As(err, &usage) {
+		t.Errorf("without Resume: %v", err)
+	}
+	o.Resume, o.Rate = true, 0.01
+	if _, _, err := distill.Train(context.Background(), students(t, "conv 4", d), o); !errors.As(err, &usage) {
+		t.Errorf("with another rate: %v", err)
+	}
+	o.Rate = 0
+	got, r := trained(t, students(t, "conv 4", d), o)
+	if !bytes.Equal(file(t, got), file(t, want)) {
+		t.Error("a training that was cut off while it was tuned ends with other bytes")
+	}
+	if len(r.Tries) != 7 || len(tried) != 6 {
+		t.Errorf("%d tries in the report, tried %v", len(r.Tries), tried)
+	}
+	twice := 0
+	for _, n := range tried {
+		twice += n - 1
+	}
+	if twice != 1 {
+		t.Errorf("tried again: %v", tried)
+	}
+	o.Checkpoints, o.Resume, o.Batch = "", false, 60
+	if _, _, err := distill.Train(context.Background(), students(t, "conv 4", d), o); !errors.As(err, &usage) {
+		t.Errorf("nothing left to train on: %v", err)
+	}
+}
+
 // TestDamagedCheckpoint: no bit of a checkpoint can change unseen, and what is refused stays as it is.
 func TestDamagedCheckpoint(t *testing.T) {
 	d := barsFolder(t, 32, 1, true)

@@ -2,9 +2,16 @@ package distill
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
 	"math"
+	"path/filepath"
+	"slices"
 	"strconv"
 
+	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 )
 
@@ -29,15 +36,29 @@ type Try struct {
 	HeldOut float64 `json:"held_out_loss"`
 }
 
-// tune chooses what is Auto by short trainings on a part of the data, first the temperature, then alpha, and makes the job ready.
+// tune chooses what is Auto by short trainings on a part of the data, first the temperature, then alpha, and makes the job ready. What was
+// tried before a training was cut off is not tried again: where the time decides the steps, it might end in another choice.
 func (j *job) tune(ctx context.Context, m *model.Model) error {
 	o := &j.o
 	var list []Try
+	before, err := j.loadTries(m)
+	if err != nil {
+		return err
+	}
 	try := func(alpha, temperature float64) error {
+		at := slices.IndexFunc(before.Tries, func(t Try) bool { return t.Alpha == alpha && t.Temperature == temperature })
+		if at >= 0 {
+			list = append(list, before.Tries[at])
+			return nil
+		}
 		o.Alpha, o.Temperature = alpha, temperature
 		loss, err := j.try(ctx, m)
+		if err != nil {
+			return err
+		}
 		list = append(list, Try{alpha, temperature, loss})
-		return err
+		before.Tries = append(before.Tries, list[len(list)-1])
+		return j.writeCheckpoint(j.triesPath(), before, nil)
 	}
 	best := func() Try {
 		b := list[0]
@@ -87,6 +108,37 @@ func (j *job) tune(ctx context.Context, m *model.Model) error {
 	return j.begin(m)
 }
 
+// tries are what the file of tries holds.
+type tries struct {
+	Settings string `json:"settings"` // a hash of what they depend on
+	Tries    []Try  `json:"tries"`
+}
+
+func (j *job) triesPath() string { return filepath.Join(j.o.Checkpoints, "tries.ckpt") }
+
+// loadTries finds what was tried before the training was cut off, if anything is Auto.
+func (j *job) loadTries(m *model.Model) (tries, error) {
+	if j.o.Alpha != Auto && j.o.Temperature != Auto {
+		return tries{}, nil
+	}
+	h := sha256.New()
+	j.describe(h)
+	fmt.Fprintln(h, j.o.Seed)
+	for _, name := range slices.Sorted(maps.Keys(m.Graph.Init)) {
+		fmt.Fprintln(h, name, sha256.Sum256(m.Graph.Init[name].Data))
+	}
+	now := tries{Settings: hex.EncodeToString(h.Sum(nil))}
+	var before tries
+	found, err := j.readCheckpoint(j.triesPath(), &before)
+	if err != nil || found == nil {
+		return now, err
+	}
+	if before.Settings != now.Settings {
+		return now, otherSettings(j.triesPath())
+	}
+	return before, nil
+}
+
 // try trains shortly on a part of the samples and measures on the others.
 func (j *job) try(ctx context.Context, m *model.Model) (float64, error) {
 	whole := *j
@@ -100,8 +152,9 @@ func (j *job) try(ctx context.Context, m *model.Model) (float64, error) {
 			j.use = append(j.use, whole.use[s])
 		}
 	}
-	if len(j.use) < j.o.Batch || len(held) < j.o.Batch {
-		j.use, held = whole.use, whole.use
+	if len(j.use) < j.o.Batch {
+		return 0, &fault.Usage{What: fmt.Sprintf("auto holds out an eighth of the %d samples, which leaves none for a step of %d: use a smaller --batch, or give alpha and temperature",
+			len(whole.use), j.o.Batch)}
 	}
 	if err := j.begin(m); err != nil {
 		return 0, err
@@ -151,15 +204,18 @@ func (r *run) measure(ctx context.Context, samples []int) (float64, error) {
 	own.teacher = b.student
 	var sum float64
 	var count int
-	for lo := 0; lo+size <= len(samples) && lo < mostHeld*size; lo += size {
-		for i, s := range samples[lo : lo+size] {
-			if err := r.corpus.read(b, i, s, nil); err != nil {
+	list := make([]int, size)
+	for lo := 0; lo < len(samples) && lo < mostHeld*size; lo += size {
+		hi := min(lo+size, len(samples))
+		for i := range list { // a batch that is not full repeats its last sample
+			list[i] = samples[min(lo+i, hi-1)]
+			if err := r.corpus.read(b, i, list[i], nil); err != nil {
 				return 0, err
 			}
 		}
 		labels := b.labels
 		if !r.corpus.labelled() {
-			if err := r.firstChoices(ctx, b, labels, samples[lo:lo+size]); err != nil {
+			if err := r.firstChoices(ctx, b, labels, list); err != nil {
 				return 0, err
 			}
 		}
@@ -167,7 +223,7 @@ func (r *run) measure(ctx context.Context, samples []int) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		for i, l := range labels {
+		for i, l := range labels[:(hi-lo)*r.corpus.rows()] {
 			sum -= math.Log(max(float64(soft.P[i*r.classes+int(l)]), smallest))
 			count++
 		}
