@@ -1,6 +1,7 @@
 package distill_test
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/dsk-toolkit/dsk/distill/grad"
 	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/kernels/blas"
+	"github.com/dsk-toolkit/dsk/model"
 	dskruntime "github.com/dsk-toolkit/dsk/runtime"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
@@ -96,6 +98,61 @@ func benchSteps(b *testing.B, spec string, target distill.Target, rows, seq int)
 			b.ReportMetric(100*count.elapsed.Seconds()/seconds, "%-in-products")
 			b.ReportMetric(count.macs/seconds/1e9, "GMAC/s")
 			b.ReportMetric(count.macs/count.elapsed.Seconds()/1e9, "GMAC/s-in-products")
+		})
+	}
+}
+
+// BenchmarkStepResidual measures training steps of a residual net in the form that files have: channels last, normalizations, sums and
+// activations in the convolutions. The multiply-adds are those of the convolutions: forward, by the weights and by the pictures.
+func BenchmarkStepResidual(b *testing.B) {
+	const rows = 64
+	m, err := distill.FromSpec("conv 16,32,64 x11 res", distill.Target{Channels: 3, Height: 32, Width: 32, Classes: 10})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := model.Rewrite(m.Graph, model.RewriteOptions{Eval: dskruntime.Eval}); err != nil {
+		b.Fatal(err)
+	}
+	if err := m.Graph.Infer(); err != nil {
+		b.Fatal(err)
+	}
+	var macs float64
+	for _, n := range m.Graph.Nodes {
+		if n.Is(model.DomainDsk, "Conv") {
+			w, y := m.Graph.Init[n.In(1)].Shape, m.Graph.Types[n.Outputs[0]].Shape
+			passes := 3
+			if n.In(0) == "input" {
+				passes = 2
+			}
+			macs += float64(passes * rows * y[1].N * y[2].N * w[0] * w[1] * w[2] * w[3])
+		}
+	}
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprint(threads), func(b *testing.B) {
+			pool := kernels.NewPool(threads)
+			defer pool.Close()
+			in := map[string]*tensor.Tensor{"input": tensor.New(tensor.F32, rows, 3, 32, 32)}
+			labels := make([]int32, rows)
+			for i := range in["input"].F32() {
+				in["input"].F32()[i] = float32(i%17)/8 - 1
+			}
+			for i := range labels {
+				labels[i] = int32(i % 10)
+			}
+			tape, err := grad.New(m.Graph, grad.Options{Shapes: map[string][]int{"input": in["input"].Shape}, Eval: dskruntime.Eval, Pool: pool})
+			if err != nil {
+				b.Fatal(err)
+			}
+			tr := &distill.Trainer{Tape: tape, Loss: distill.NewLoss(rows, 10, pool), Output: "logits", Clip: 1,
+				Optimizer: distill.NewSGD(tape.Params(), 0.9, 0, true), Schedule: distill.Schedule{Peak: 1e-4, Total: 1 << 30}}
+			for b.Loop() {
+				if _, err := tr.Step(in, labels, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			seconds := b.Elapsed().Seconds()
+			b.ReportMetric(float64(b.N*rows)/seconds, "samples/s")
+			b.ReportMetric(float64(b.N)*macs/seconds/1e9, "GMAC/s")
 		})
 	}
 }
