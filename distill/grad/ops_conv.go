@@ -120,24 +120,14 @@ func keptActivation(n *model.Node) (kernels.Activation, bool) {
 
 // pass writes to g the gradient of elements that the activation made y of, given that of y. At a limit nothing passes.
 func (v *conv) pass(g, dy, y []float32) {
-	g, y = g[:len(dy)], y[:len(dy)]
-	low, high := float32(0), float32(math.Inf(1))
+	low, high, slope := float32(0), float32(math.Inf(1)), float32(0)
 	switch v.act.Kind {
 	case kernels.ActLeakyRelu:
-		for i, d := range dy {
-			if g[i] = d; y[i] < 0 {
-				g[i] = v.act.Alpha * d
-			}
-		}
-		return
+		slope = v.act.Alpha
 	case kernels.ActClip:
 		low, high = v.act.Alpha, v.act.Beta
 	}
-	for i, d := range dy {
-		if g[i] = 0; y[i] > low && y[i] < high {
-			g[i] = d
-		}
-	}
+	kernels.Pass(g, dy, y, low, high, slope)
 }
 
 // dy returns the gradient of the sums: what bindFinish makes of the output's.

@@ -72,17 +72,9 @@ func bindRows(b *binding, s *step, f func(dst, x []float32), derive func(d, dy, 
 	return nil
 }
 
-// bindRelu binds max(x, 0). About half of the elements pass in no order that a processor could foresee, so the bits of the
-// gradient are masked with the sign of y, which has no branch.
+// bindRelu binds max(x, 0).
 func bindRelu(b *binding, s *step) error {
-	return bindRows(b, s, act(kernels.ActRelu), func(d, dy, _, y []float32) {
-		d, y = d[:len(dy)], y[:len(dy)]
-		for i, g := range dy {
-			bits := int32(math.Float32bits(y[i]))
-			pass := uint32(-bits>>31) &^ uint32(bits>>31)
-			d[i] = math.Float32frombits(math.Float32bits(g) & pass)
-		}
-	})
+	return bindRows(b, s, act(kernels.ActRelu), func(d, dy, _, y []float32) { kernels.Pass(d, dy, y, 0, float32(math.Inf(1)), 0) })
 }
 
 // act is a kernel's activation.
