@@ -16,25 +16,30 @@ import (
 // It is made once and may be used by several goroutines at a time.
 type ImageConv struct {
 	imageLines
-	n     int
-	w     Weights
-	bias  []float32 // of whole panels
-	act   Activation
-	lines int // output lines of a band
+	n        int
+	w        Weights
+	expander *MatMul   // of filters that are no F32
+	bias     []float32 // of whole panels
+	act      Activation
+	lines    int // output lines of a band
 }
 
 // imageBand bounds the bytes of a band of input lines, which should stay in the second cache beside two
 // panels of filters.
 const imageBand = 512 << 10
 
-// NewImageConv binds filters w, in F32 panels with rows in (window, channel) order, for images of c channels. DilationW must
-// be 1. bias has a value for each filter or is nil. planes says that sources are [C][H][W].
+// NewImageConv binds filters w, in panels of any kind with rows in (window, channel) order, for images of c channels. Others than F32
+// are expanded, two panels at a time, in each band. DilationW must be 1. bias has a value for each filter or is nil. planes says that
+// sources are [C][H][W].
 func NewImageConv(g *Window, c int, w Weights, bias []float32, act Activation, planes bool) *ImageConv {
-	if w.Kind != KindF32 || w.K != g.KH*g.KW*c || g.DilationW != 1 || c < 1 || bias != nil && len(bias) != w.N {
+	if w.K != g.KH*g.KW*c || g.DilationW != 1 || c < 1 || bias != nil && len(bias) != w.N {
 		panic("kernels: NewImageConv: filters do not fit the window")
 	}
 	v := &ImageConv{imageLines: newImageLines(g, c, planes), n: w.N, w: w, act: act, bias: make([]float32, Panels(w.N)*PanelRows)}
 	copy(v.bias, bias)
+	if w.Kind != KindF32 {
+		v.expander = NewMatMulFloat(nil, w, nil, Activation{})
+	}
 	v.lines = 1
 	for v.lines < g.OH && v.bandLines(v.lines+1)*v.width*4 <= imageBand {
 		v.lines++
@@ -51,10 +56,50 @@ func (v *ImageConv) Panels() int { return Panels(v.n) }
 
 // ScratchBytes is the memory that Run needs.
 func (v *ImageConv) ScratchBytes() int {
+	n := v.linesBytes()
+	if v.expander != nil {
+		n += 2*v.panelLen()*4 + Groups(v.w.K)*(PanelRows*GroupLen+2*PanelRows*4)
+	}
+	return n
+}
+
+// linesBytes is the memory of the lines of a band that are copied.
+func (v *ImageConv) linesBytes() int {
 	if !v.copied {
 		return 0
 	}
-	return v.bandLines(v.lines) * v.width * 4
+	return roundUp(v.bandLines(v.lines)*v.width*4, LineBytes)
+}
+
+// panelLen is the number of elements of a panel as the kernels read it.
+func (v *ImageConv) panelLen() int {
+	if v.w.Kind.Format() != 0 {
+		return Groups(v.w.K) * GroupLen * PanelRows
+	}
+	return v.w.K * PanelRows
+}
+
+// filters returns one or two panels from number p on as float32.
+func (v *ImageConv) filters(p, count int, scratch []byte) (b0, b1 []float32) {
+	size := v.panelLen()
+	var both []float32
+	if v.expander == nil {
+		both = floatsOf(v.w.Data)[p*size:][:count*size]
+	} else {
+		both = floatsOf(scratch[:count*size*4])
+		for i := range count {
+			dst := both[i*size : (i+1)*size]
+			switch v.w.Kind {
+			case KindF16:
+				ExpandF16(dst, halvesOf(v.w.Data)[(p+i)*size:][:size])
+			case KindBF16:
+				ExpandBF16(dst, halvesOf(v.w.Data)[(p+i)*size:][:size])
+			default:
+				v.expander.expandBlock(dst, p+i, 0, Groups(v.w.K), scratch[2*size*4:])
+			}
+		}
+	}
+	return both[:size], both[(count-1)*size:]
 }
 
 // Run computes units [lo, hi) of an image for the filters of panels [p0, p1). z is nil or lies as dst. dst must not
@@ -73,10 +118,11 @@ func (v *ImageConv) Run(dst, src, z []float32, lo, hi, p0, p1 int, scratch []byt
 		step := max(imageBand/(v.c*4), 64) / convTilePixels * convTilePixels
 		for ; lo < hi; lo += step {
 			n := min(step, hi-lo)
-			v.band(dst, z, src[lo*v.c:], 0, lo, n, 1, p0, p1)
+			v.band(dst, z, src[lo*v.c:], 0, lo, n, 1, p0, p1, scratch)
 		}
 		return
 	}
+	rest := scratch[v.linesBytes():]
 	for ; lo < hi; lo += v.lines {
 		n := min(v.lines, hi-lo)
 		x, line := src, lo*g.StrideH*v.width
@@ -85,10 +131,10 @@ func (v *ImageConv) Run(dst, src, z []float32, lo, hi, p0, p1 int, scratch []byt
 			v.fill(x, src, lo*g.StrideH-g.PadTop, v.bandLines(n))
 		}
 		if v.picked {
-			v.band(dst, z, x, 0, lo*g.OW, n*g.OW, 1, p0, p1)
+			v.band(dst, z, x, 0, lo*g.OW, n*g.OW, 1, p0, p1, rest)
 			continue
 		}
-		v.band(dst, z, x[line:], g.StrideH*v.width, lo*g.OW, g.OW, n, p0, p1)
+		v.band(dst, z, x[line:], g.StrideH*v.width, lo*g.OW, g.OW, n, p0, p1, rest)
 	}
 }
 
@@ -96,14 +142,15 @@ func (v *ImageConv) Run(dst, src, z []float32, lo, hi, p0, p1 int, scratch []byt
 const convTilePixels = 12
 
 // band computes n lines of pixels pixels, the first of which is number at of the image; lines of x are ldy apart.
-func (v *ImageConv) band(dst, z, x []float32, ldy, at, pixels, n, p0, p1 int) {
+func (v *ImageConv) band(dst, z, x []float32, ldy, at, pixels, n, p0, p1 int, scratch []byte) {
 	last := min(p1*PanelRows, v.n)
 	for p := p0; p < p1; p += 2 {
 		c := p * PanelRows
 		cols := min(last-c, stripCols)
+		b0, b1 := v.filters(p, Panels(cols), scratch)
 		for l := range n {
 			first := (at+l*pixels)*v.n + c
-			strip := convStrip{dst: dst[first:], x: x[l*ldy:], ldx: v.step, pixels: pixels, panel: p, cols: cols}
+			strip := convStrip{dst: dst[first:], x: x[l*ldy:], b0: b0, b1: b1, ldx: v.step, pixels: pixels, panel: p, cols: cols}
 			if z != nil {
 				strip.z = z[first:]
 			}
@@ -139,6 +186,7 @@ func (v *ImageConv) fused() bool {
 // convStrip is one or two panels of filters for pixels of a line.
 type convStrip struct {
 	dst, x, z   []float32
+	b0, b1      []float32
 	ldx, pixels int
 	panel, cols int
 }
@@ -161,13 +209,7 @@ const (
 
 func (v *ImageConv) strip(s *convStrip) {
 	g := &v.g
-	size := v.w.K * PanelRows
-	b0 := floatsOf(v.w.Data)[s.panel*size:]
-	b1 := b0[:size]
-	if s.cols > PanelRows {
-		b1 = b0[size : 2*size]
-	}
-	b0 = b0[:size]
+	b0, b1 := s.b0, s.b1
 	_, _ = s.dst[(s.pixels-1)*v.n+s.cols-1], s.x[(s.pixels-1)*s.ldx+(g.KH-1)*g.DilationH*v.width+g.KW*v.c-1]
 	t := convTile{
 		dst: unsafe.Pointer(&s.dst[0]), x: unsafe.Pointer(&s.x[0]), b0: unsafe.Pointer(&b0[0]), b1: unsafe.Pointer(&b1[0]),

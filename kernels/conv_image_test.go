@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	randv1 "math/rand"
 	"math/rand/v2"
 	"testing"
 )
@@ -63,39 +64,56 @@ func convCases() []convCase {
 func TestImageConv(t *testing.T) {
 	forEachImplementation(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
-		for _, k := range convCases() {
-			name := fmt.Sprintf("%+v", k)
-			src, w, bias := randomF32(r, k.H*k.W*k.c), randomF32(r, k.n*k.KH*k.KW*k.c).V, randomF32(r, k.n).V
-			dst, z := randomF32(r, k.OH*k.OW*k.n), randomF32(r, k.OH*k.OW*k.n)
-			var zs []float32
-			if k.z {
-				zs = z.V
-			}
-			v := NewImageConv(&k.Window, k.c, Weights{Kind: KindF32, N: k.n, K: k.KH * k.KW * k.c, Data: packedF32(w, k.n)}, bias, k.act, k.planes)
-			scratch := newGuarded(v.ScratchBytes()+64, byte(0xa5))
-			for i := range scratch.V {
-				scratch.V[i] = 0xff // NaN
-			}
-			run := func() {
-				p, u := v.Panels()/2, v.Units()/3
-				v.Run(dst.V, src.V, zs, 0, u, 0, v.Panels(), scratch.V)
-				v.Run(dst.V, src.V, zs, u, v.Units(), 0, p, scratch.V)
-				v.Run(dst.V, src.V, zs, u, v.Units(), p, v.Panels(), scratch.V)
-			}
-			run()
-			dst.check(t, name)
-			scratch.check(t, name)
-			for i, got := range dst.V {
-				y, x, n := i/k.n/k.OW, i/k.n%k.OW, i%k.n
-				if want, size := convRef(&k, src.V, w, bias, zs, y, x, n); !near(float64(got), want, size, 1e-5) {
-					t.Fatalf("%s: [%d,%d,%d] = %v, want %v", name, y, x, n, got, want)
-				}
-			}
-			if n := testing.AllocsPerRun(1, run); n != 0 {
-				t.Errorf("%s: %v allocations", name, n)
-			}
+		for i, k := range convCases() {
+			testImageConv(t, r, &k, KindF32)
+			testImageConv(t, r, &k, []Kind{KindF16, KindBF16, KindD8, KindD3}[i%4])
 		}
 	})
+}
+
+func testImageConv(t *testing.T, r *rand.Rand, k *convCase, kind Kind) {
+	name := fmt.Sprintf("%v %+v", kind, *k)
+	depth := k.KH * k.KW * k.c
+	var weights Weights
+	var w []float32
+	if f := kind.Format(); f != 0 {
+		weights = randPanels(f, k.n, depth, randv1.New(randv1.NewSource(r.Int64())))
+		w = make([]float32, k.n*depth)
+		for n := range k.n {
+			DequantizeRow(w[n*depth:(n+1)*depth], weights.Data, f, weights.Levels, n, depth)
+		}
+	} else {
+		weights, w = floatWeights(r, kind, k.n, depth)
+	}
+	src, bias := randomF32(r, k.H*k.W*k.c), randomF32(r, k.n).V
+	dst, z := randomF32(r, k.OH*k.OW*k.n), randomF32(r, k.OH*k.OW*k.n)
+	var zs []float32
+	if k.z {
+		zs = z.V
+	}
+	v := NewImageConv(&k.Window, k.c, weights, bias, k.act, k.planes)
+	scratch := newGuarded(v.ScratchBytes(), byte(0xa5))
+	for i := range scratch.V {
+		scratch.V[i] = 0xff // NaN
+	}
+	run := func() {
+		p, u := v.Panels()/2, v.Units()/3
+		v.Run(dst.V, src.V, zs, 0, u, 0, v.Panels(), scratch.V)
+		v.Run(dst.V, src.V, zs, u, v.Units(), 0, p, scratch.V)
+		v.Run(dst.V, src.V, zs, u, v.Units(), p, v.Panels(), scratch.V)
+	}
+	run()
+	dst.check(t, name)
+	scratch.check(t, name)
+	for i, got := range dst.V {
+		y, x, n := i/k.n/k.OW, i/k.n%k.OW, i%k.n
+		if want, size := convRef(k, src.V, w, bias, zs, y, x, n); !near(float64(got), want, size, 1e-5) {
+			t.Fatalf("%s: [%d,%d,%d] = %v, want %v", name, y, x, n, got, want)
+		}
+	}
+	if n := testing.AllocsPerRun(1, run); n != 0 {
+		t.Errorf("%s: %v allocations", name, n)
+	}
 }
 
 // packedF32 packs n rows into panels.

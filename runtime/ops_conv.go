@@ -146,7 +146,7 @@ func (c *conv) bind(b *Bind, w *tensor.Tensor, constant bool, prepare func()) (R
 	var err error
 	_, flat := c.geo.plane()
 	switch {
-	case c.isDirect(w, constant):
+	case c.isDirect(b, w, constant):
 		run, err = c.bindDirect(b, w)
 	case c.isBlocked(b, w, constant):
 		run, err = c.bindBlocks(b, w)

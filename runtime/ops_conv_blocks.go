@@ -5,9 +5,6 @@ import (
 	"github.com/dsk-toolkit/dsk/tensor"
 )
 
-// fewOutputs are computed as a product of rows, which reads quantized filters as they lie, without preparing them for many.
-const fewOutputs = 16
-
 // isBlocked reports whether kernels.BlockConv serves: dense quantized filters, and an output with its channels last. The input
 // may have its channels first.
 func (c *conv) isBlocked(b *Bind, w *tensor.Tensor, constant bool) bool {

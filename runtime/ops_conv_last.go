@@ -7,11 +7,18 @@ import (
 
 // Convolutions whose output has its channels last, in float32 and without gathering receptive fields.
 
-// isDirect reports whether kernels.ImageConv serves: dense filters of floats, no gaps along a line. The input may
+// fewOutputs is the number of outputs below which filters that must be expanded first are not worth it.
+const fewOutputs = 16
+
+// isDirect reports whether kernels.ImageConv serves: dense filters that are multiplied as floats, no gaps along a line. The input may
 // have its channels first.
-func (c *conv) isDirect(w *tensor.Tensor, constant bool) bool {
+func (c *conv) isDirect(b *Bind, w *tensor.Tensor, constant bool) bool {
 	g, flat := c.geo.plane()
-	return c.yLast && constant && flat && c.groups == 1 && c.c > 0 && w.DType == tensor.F32 && g.DilationW == 1
+	if !c.yLast || !constant || !flat || c.groups != 1 || c.c < 1 || g.DilationW != 1 {
+		return false
+	}
+	// Few outputs are computed as a product of rows, which reads narrow filters as they lie, without preparing them for many.
+	return w.DType == tensor.F32 || c.geo.outSize >= fewOutputs && (!w.DType.IsQuantized() || floatActs(b))
 }
 
 func (c *conv) bindDirect(b *Bind, w *tensor.Tensor) (func(), error) {
