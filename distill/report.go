@@ -21,20 +21,26 @@ type Report struct {
 	EvalData    string  `json:"eval_data,omitempty"`
 	Steps       int     `json:"steps"` // of each run
 	Batch       int     `json:"batch"`
+	Context     int     `json:"context,omitempty"` // tokens in a window of text, which is a sample
 	Epochs      float64 `json:"epochs"`
 	Alpha       float64 `json:"alpha"`
 	Temperature float64 `json:"temperature"`
 	TopK        int     `json:"top_k,omitempty"`
 	Feature     string  `json:"feature,omitempty"`
-	Smoothing   float64 `json:"smoothing,omitempty"`
-	Augment     Augment `json:"augment"`
-	Mix         bool    `json:"mix,omitempty"`
-	Views       int     `json:"views,omitempty"`
-	Optimizer   string  `json:"optimizer"`
-	Rate        float64 `json:"rate"`
-	Decay       float64 `json:"decay"`
-	Quantized   int     `json:"quantized_tensors,omitempty"`
-	Tries       []Try   `json:"tries,omitempty"`
+	// FeatureWeight is the factor of that loss.
+	FeatureWeight float64 `json:"feature_weight,omitempty"`
+	Smoothing     float64 `json:"smoothing,omitempty"`
+	Augment       Augment `json:"augment"`
+	Mix           bool    `json:"mix,omitempty"`
+	Photos        string  `json:"photos,omitempty"`
+	Views         int     `json:"views,omitempty"`
+	Optimizer     string  `json:"optimizer"`
+	Rate          float64 `json:"rate"`
+	Decay         float64 `json:"decay"`
+	Warmup        float64 `json:"warmup"`         // part of the steps
+	Clip          float64 `json:"clip,omitempty"` // largest norm of the gradient
+	Quantized     int     `json:"quantized_tensors,omitempty"`
+	Tries         []Try   `json:"tries,omitempty"`
 
 	Metrics map[string]float64 `json:"metrics,omitempty"` // of the model that was made: the first run's
 	Control map[string]float64 `json:"control,omitempty"` // of the run on hard labels alone with the same seed
@@ -87,9 +93,18 @@ func (j *job) newReport(m *model.Model) *Report {
 	o := &j.o
 	r := &Report{Student: m.Meta.Name, Parameters: m.Meta.Parameters, Data: o.Data.Name(), Samples: j.corpus.samples(), Batch: o.Batch,
 		Alpha: o.Alpha, Temperature: o.Temperature, Smoothing: o.Smoothing, Augment: o.Augment, Mix: o.Mix, Views: o.Views, Optimizer: o.Optimizer,
-		Rate: o.Rate, Decay: max(o.Decay, 0), Quantized: len(o.Quantized), Feature: o.Feature, Tries: j.tries, TeacherHash: o.TeacherHash}
+		Rate: o.Rate, Decay: max(o.Decay, 0), Warmup: o.Warmup, Clip: max(o.Clip, 0), Quantized: len(o.Quantized), Feature: o.Feature, Tries: j.tries, TeacherHash: o.TeacherHash}
 	if o.Eval != nil {
 		r.EvalData = o.Eval.Name()
+	}
+	if o.Photos != nil {
+		r.Photos = o.Photos.Name()
+	}
+	if o.Feature != "" {
+		r.FeatureWeight = o.FeatureWeight
+	}
+	if m.Meta.LM != nil {
+		r.Context = o.Context
 	}
 	switch {
 	case o.Teacher != nil:

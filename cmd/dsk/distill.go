@@ -56,7 +56,7 @@ func autoNumber(flag, s string) (float64, error) {
 		return distill.Auto, nil
 	}
 	v, err := strconv.ParseFloat(s, 64)
-	if err != nil || v < 0 {
+	if err != nil || !(v >= 0) {
 		return 0, &fault.Usage{What: fmt.Sprintf("--%s %q: give a number, or auto", flag, s)}
 	}
 	return v, nil
@@ -101,7 +101,12 @@ are named by the hash of what they hold.
 EXIT STATUS
   2 if the folder has labels of another teacher, other data or other settings.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDistillLabels(cmd.Context(), &o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd.Flags()); err != nil {
+				return err
+			}
+			return a.runDistillLabels(cmd.Context(), &o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.teacher, "teacher", "", "the model that labels")
@@ -118,12 +123,6 @@ EXIT STATUS
 }
 
 func (a *app) runDistillLabels(ctx context.Context, o *distillLabelsOptions) error {
-	if o.teacher == "" || o.data == "" || o.output == "" {
-		return &fault.Usage{What: "--teacher, --data and -o FOLDER are needed"}
-	}
-	if o.augment.Augment != (distill.Augment{}) && o.augment.views == 0 {
-		return &fault.Usage{What: "--flip, --shift, --cutout and --zoom need --views: how many random forms of each picture are labelled"}
-	}
 	d, err := o.part.open(o.data)
 	if err != nil {
 		return err

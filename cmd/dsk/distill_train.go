@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dsk-toolkit/dsk/distill"
@@ -65,7 +67,12 @@ EXIT STATUS
   2 if student, teacher, labels and data do not fit each other; 3 if nothing fits --target-size;
   4 with all gaps listed if the student has an operator that cannot be trained; 130 after Ctrl-C.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDistillTrain(cmd.Context(), &o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd.Flags()); err != nil {
+				return err
+			}
+			return a.runDistillTrain(cmd.Context(), &o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.student, "student", "", "a .dsk file, a description, or auto")
@@ -111,10 +118,10 @@ EXIT STATUS
 }
 
 func (a *app) runDistillTrain(ctx context.Context, o *distillTrainOptions) error {
-	if o.student == "" || o.data == "" {
-		return &fault.Usage{What: "--student and --data are needed"}
-	}
 	if err := needOutput(o.output, o.force); err != nil {
+		return err
+	}
+	if err := needFolder(o.report); err != nil {
 		return err
 	}
 	do, closeAll, err := a.distillOptions(ctx, o)
@@ -129,7 +136,21 @@ func (a *app) runDistillTrain(ctx context.Context, o *distillTrainOptions) error
 	}
 	p := a.newProgress()
 	defer p.finish()
-	do.Progress = p.report
+	unit, each, untold := "pictures", int64(1), student
+	student = func(seed uint64) (*model.Model, error) {
+		m, err := untold(seed)
+		if err == nil && m.Meta.LM != nil {
+			unit, each = "tokens", int64(cmp.Or(do.Context, m.Meta.LM.ContextLength))
+		}
+		return m, err
+	}
+	do.Progress = func(stage string, done, total int64) {
+		if strings.HasPrefix(stage, "seed ") {
+			p.reportIn(unit, stage, done*each, total*each)
+		} else {
+			p.report(stage, done, total)
+		}
+	}
 	var out *model.Model
 	var r *distill.Report
 	err = a.withBLAS(func() error {
@@ -139,7 +160,7 @@ func (a *app) runDistillTrain(ctx context.Context, o *distillTrainOptions) error
 	})
 	p.finish()
 	if err != nil {
-		if errors.Is(err, context.Canceled) && do.Checkpoints != "" {
+		if _, missing := os.Stat(do.Checkpoints); errors.Is(err, context.Canceled) && missing == nil {
 			fmt.Fprintf(a.stderr, "dsk: %v; --resume goes on with it\n", err)
 		}
 		return err
@@ -186,6 +207,9 @@ func (a *app) distillOptions(ctx context.Context, o *distillTrainOptions) (*dist
 		return nil, closeAll, err
 	}
 	if o.eval != "" {
+		if sameFile(o.eval, o.data) && (o.evalSplit == o.part.split || o.evalSplit == "" || o.part.split == "") {
+			a.warn("--eval %s is what is trained on: its figures say nothing of other data", o.eval)
+		}
 		part := o.part
 		part.split, part.seed = o.evalSplit, 0
 		if do.Eval, err = part.open(o.eval); err != nil {
@@ -224,10 +248,13 @@ func (a *app) distillOptions(ctx context.Context, o *distillTrainOptions) (*dist
 
 // distillStudent returns what makes the student of a seed, and what closes its file.
 func (a *app) distillStudent(ctx context.Context, o *distillTrainOptions, do *distill.Options) (func(uint64) (*model.Model, error), func(), error) {
-	if info, err := os.Stat(o.student); err == nil && info.Mode().IsRegular() {
+	if _, err := os.Stat(o.student); err == nil || strings.HasSuffix(o.student, ".dsk") {
 		f, m, err := a.openModel(ctx, o.student, true)
 		if err != nil {
 			return nil, func() {}, err
+		}
+		if o.qat == "" && isQuantized(m) {
+			a.warn("%s has quantized weights, which are trained and written as float32; --qat keeps few bits", o.student)
 		}
 		if o.qat != "" {
 			if do.Quantized, err = a.trainedFormats(ctx, o, m); err != nil {
@@ -242,9 +269,6 @@ func (a *app) distillStudent(ctx context.Context, o *distillTrainOptions, do *di
 	spec := o.student
 	var bytes int64
 	if spec == "auto" {
-		if o.targetSize == "" {
-			return nil, func() {}, &fault.Usage{What: "--student auto needs --target-size"}
-		}
 		var err error
 		if bytes, err = parseSize(o.targetSize); err != nil {
 			return nil, func() {}, err
@@ -264,6 +288,15 @@ func (a *app) distillStudent(ctx context.Context, o *distillTrainOptions, do *di
 		}
 	}
 	return func(seed uint64) (*model.Model, error) { return pattern.Student(spec, seed) }, func() {}, nil
+}
+
+func isQuantized(m *model.Model) bool {
+	for _, t := range m.Graph.Init {
+		if t.DType.IsQuantized() {
+			return true
+		}
+	}
+	return false
 }
 
 // trainedFormats returns the weights of m in the blocks that --qat names.
@@ -333,7 +366,11 @@ func (a *app) printDistilled(path string, size int64, r *distill.Report) {
 			}
 		}
 		if t := run.Timing; t != nil {
-			line += fmt.Sprintf(" (%v, %.0f samples/s)", time.Duration(t.Seconds*float64(time.Second)).Round(time.Second), t.SamplesPerSecond)
+			unit, each := "pictures", 1
+			if r.Context > 0 {
+				unit, each = "tokens", r.Context
+			}
+			line += fmt.Sprintf(" (%v, %.0f %s/s)", time.Duration(t.Seconds*float64(time.Second)).Round(time.Second), t.SamplesPerSecond*float64(each), unit)
 		}
 		a.print("%s", line)
 	}

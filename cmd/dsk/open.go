@@ -77,18 +77,36 @@ func (a *app) saveModel(ctx context.Context, path string, m *model.Model, force 
 	return io.Copy(a.stdout, tmp)
 }
 
+// needFolder reports before any work is done that the folder of a file that is to be written is missing or cannot be written to.
+func needFolder(path string) error {
+	if path == "" || path == "-" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		if info.IsDir() {
+			return &fault.Usage{What: fmt.Sprintf("%s is a folder; name a file in it", path)}
+		}
+		return nil // a device is written as it is
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".dsk-*.tmp")
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %w", path, errors.Unwrap(err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
 // needOutput checks the output path before any work is done.
 func needOutput(path string, force bool) error {
 	if path == "" {
 		return &fault.Usage{What: "an output is needed: -o FILE.dsk, or -o - for standard output"}
 	}
-	if path == "-" || force {
+	if path == "-" {
 		return nil
 	}
-	if _, err := os.Lstat(path); err == nil {
+	if _, err := os.Lstat(path); err == nil && !force {
 		return &fault.Usage{What: fmt.Sprintf("%s exists already; give --force to replace it", path)}
 	}
-	return nil
+	return needFolder(path)
 }
 
 // saveFile writes a file that appears whole or not at all: it is written beside its place and moved there. What is

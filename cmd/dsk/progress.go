@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ type progress struct {
 	start time.Time
 	last  time.Time
 	first int64 // what was done when the stage was seen first
+	unit  string
 	bar   *progressbar.ProgressBar
 }
 
@@ -52,10 +54,14 @@ func (p *progress) stageFunc(stage string) func(done, total int64) {
 }
 
 // report is called by verbs as they go; it is cheap when nothing is due.
-func (p *progress) report(stage string, done, total int64) {
+func (p *progress) report(stage string, done, total int64) { p.reportIn("", stage, done, total) }
+
+// reportIn is report for a stage that counts something with a name.
+func (p *progress) reportIn(unit, stage string, done, total int64) {
 	if p.mode == progressNone {
 		return
 	}
+	p.unit = unit
 	now := time.Now()
 	if stage != p.stage {
 		p.finish()
@@ -71,7 +77,7 @@ func (p *progress) report(stage string, done, total int64) {
 	default:
 		if p.bar == nil {
 			p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetDescription(stage),
-				progressbar.OptionClearOnFinish(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("it"), progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionClearOnFinish(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(cmp.Or(p.unit, "it")), progressbar.OptionThrottle(100*time.Millisecond),
 				progressbar.OptionEnableColorCodes(os.Getenv("NO_COLOR") == ""))
 		}
 		_ = p.bar.Set64(min(done, total))
@@ -85,7 +91,11 @@ func (p *progress) pace(now time.Time, done, total int64) string {
 		return ""
 	}
 	left := time.Duration(float64(total-done) / rate * float64(time.Second))
-	return fmt.Sprintf(", %.3g/s, %v left", rate, left.Round(time.Second))
+	speed := fmt.Sprintf("%.3g/s", rate)
+	if p.unit != "" {
+		speed = fmt.Sprintf("%.0f %s/s", rate, p.unit)
+	}
+	return fmt.Sprintf(", %s, %v left", speed, left.Round(time.Second))
 }
 
 // finish clears the bar.

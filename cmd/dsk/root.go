@@ -146,19 +146,25 @@ and runs it on any CPU. Every step is measured, reproducible and offline.
 	root.AddCommand(a.convertCommand(), a.inspectCommand(), a.checkCommand(), a.quantizeCommand(), a.pruneCommand(), a.distillCommand(), a.withMemoryLimit(a.evalCommand()),
 		a.withMemoryLimit(a.runCommand()), a.embedCommand(), a.tokenizeCommand(), a.withMemoryLimit(a.benchCommand()), a.verifyCommand(), a.packageCommand(), a.signCommand(), a.keygenCommand(), a.doctorCommand(), a.demoCommand(),
 		a.versionCommand(), exitCodesTopic())
-	for _, c := range root.Commands() {
+	wrapArgs(root)
+	return root
+}
+
+// wrapArgs makes wrong arguments of all commands below c wrong usage.
+func wrapArgs(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		wrapArgs(c)
 		args := c.Args
 		c.Args = func(cmd *cobra.Command, list []string) error {
 			if args == nil {
 				return nil
 			}
 			if err := args(cmd, list); err != nil {
-				return &fault.Usage{What: fmt.Sprintf("%v; usage: dsk %s", err, cmd.Use)}
+				return &fault.Usage{What: fmt.Sprintf("%v; usage: dsk %s", err, strings.TrimPrefix(strings.TrimSuffix(cmd.UseLine(), " [flags]"), "dsk "))}
 			}
 			return nil
 		}
 	}
-	return root
 }
 
 // suggestFlag names the known flag nearest to an unknown one.
