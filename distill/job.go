@@ -142,7 +142,7 @@ func features(o *Options, student *model.Model) ([]pair, matcher, error) {
 	switch o.Feature {
 	case Kept:
 		list, err := keptPairs(o.Teacher.Graph, student)
-		return list, imitation{}, err
+		return list, &imitation{pool: o.pool}, err
 	case "auto":
 		return []pair{{teacher: last(o.Teacher.Graph), student: last(student.Graph)}}, newRelation(o.Batch), nil
 	}
@@ -204,7 +204,8 @@ func (j *job) newRun(m *model.Model, seed uint64, control bool) (*run, error) {
 			outputs = append(outputs, p.student)
 		}
 	}
-	tape, err := grad.New(m.Graph, grad.Options{Shapes: shapes, Fixed: fixed, Outputs: outputs, BatchStats: !o.Frozen, Eval: runtime.Eval, Pool: o.pool})
+	tape, err := grad.New(m.Graph, grad.Options{Shapes: shapes, Fixed: fixed, Outputs: outputs, BatchStats: !o.Frozen, Eval: runtime.Eval, Pool: o.pool,
+		GradsWritten: true})
 	if err != nil {
 		return nil, fmt.Errorf("student: %w", err)
 	}
@@ -239,7 +240,7 @@ func (j *job) newRun(m *model.Model, seed uint64, control bool) (*run, error) {
 				p := &j.pairs[i]
 				s := tape.Output(p.student).F32()
 				r.room = slices.Grow(r.room[:0], len(s))[:len(s)]
-				sum += j.match.gradient(tape.OutputGrad(p.student), s, p.keptChannels(r.room, r.target[i].F32()), o.FeatureWeight)
+				sum += j.match.gradient(tape.OutputGrad(p.student), s, p.pick(o.pool, r.room, r.target[i].F32()), o.FeatureWeight)
 			}
 			return sum, nil
 		}

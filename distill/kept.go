@@ -33,23 +33,56 @@ type matcher interface {
 //
 // It teaches each element, so it suits a student that was cut out of its teacher (Wang and Wu, "Practical network acceleration with tiny
 // sets", 2023): few pictures hold many such elements.
-type imitation struct{}
+type imitation struct {
+	pool *kernels.Pool
+	sums []float64 // of blocks: a float32 does not count far
+}
 
-func (imitation) gradient(grad, student, teacher []float32, weight float64) float64 {
-	kernels.Sub(grad, student, teacher)
-	var far, size float64
-	// In blocks: a float32 does not count far.
-	for lo := 0; lo < len(grad); lo += blockElements {
-		g, t := grad[lo:min(lo+blockElements, len(grad))], teacher[lo:min(lo+blockElements, len(grad))]
-		far += float64(kernels.Dot(g, g))
-		size += float64(kernels.Dot(t, t))
+// total adds up what f returns for blocks of n elements, which run in parallel, in their order.
+func (m *imitation) total(n int, f func(lo, hi int) float32) float64 {
+	blocks := (n + blockElements - 1) / blockElements
+	m.sums = slices.Grow(m.sums[:0], blocks)[:blocks]
+	m.pool.Run(kernels.TaskFunc(func(part, parts int) {
+		from, to := kernels.Span(blocks, 1, part, parts)
+		for i := from; i < to; i++ {
+			m.sums[i] = float64(f(i*blockElements, min((i+1)*blockElements, n)))
+		}
+	}))
+	var sum float64
+	for _, v := range m.sums {
+		sum += v
 	}
+	return sum
+}
+
+func (m *imitation) gradient(grad, student, teacher []float32, weight float64) float64 {
+	size := m.total(len(teacher), func(lo, hi int) float32 { return kernels.Dot(teacher[lo:hi], teacher[lo:hi]) })
 	if size == 0 {
 		clear(grad)
 		return 0
 	}
-	kernels.Scale(grad, grad, float32(2*weight/size))
+	scale := float32(2 * weight / size)
+	far := m.total(len(grad), func(lo, hi int) float32 {
+		g := grad[lo:hi]
+		kernels.Sub(g, student[lo:hi], teacher[lo:hi])
+		d := kernels.Dot(g, g)
+		kernels.Scale(g, g, scale)
+		return d
+	})
 	return weight * far / size
+}
+
+// pick is keptChannels with its rows in parallel.
+func (p *pair) pick(pool *kernels.Pool, room, value []float32) []float32 {
+	if p.channels == nil {
+		return value
+	}
+	rows, n := len(value)/p.of, len(p.channels)
+	pool.Run(kernels.TaskFunc(func(part, parts int) {
+		lo, hi := kernels.Span(rows, 1, part, parts)
+		p.keptChannels(room[lo*n:hi*n], value[lo*p.of:hi*p.of])
+	}))
+	return room[:rows*n]
 }
 
 // keptChannels returns the channels that the student has of a value, the last axis, in room if they are not all.

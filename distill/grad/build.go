@@ -227,7 +227,7 @@ func (t *Tape) connect() {
 		}
 	}
 	for _, o := range t.outs {
-		o.alone = o.first && !t.shared(o)
+		o.alone = o.first && (t.o.GradsWritten && o.v.root.grad == nil || !t.shared(o))
 	}
 	for i := range t.params {
 		written[t.values[t.params[i].Name]] = true

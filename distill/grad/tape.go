@@ -37,6 +37,8 @@ type Options struct {
 	// Eval computes a node through which no gradient flows and for which the package has no kernel: index arithmetic. The
 	// runtime supplies it. nil makes such nodes an error.
 	Eval func(n *model.Node, in []*tensor.Tensor) ([]*tensor.Tensor, error)
+	// GradsWritten says that all of every OutputGrad is written before each Backward, which may then use up the memory.
+	GradsWritten bool
 	// Pool runs the work; nil means the calling goroutine.
 	Pool *kernels.Pool
 }
@@ -144,7 +146,7 @@ type output struct {
 	v     *value
 	seed  []float32
 	first bool // no other output before it lies in the same memory
-	alone bool // nothing but the caller writes the gradient: it is the seed
+	alone bool // the gradient is the seed: nothing but the caller writes it, or it is written anew each time
 }
 
 // step is a bound node.
@@ -255,7 +257,7 @@ func (t *Tape) Output(name string) *tensor.Tensor {
 }
 
 // OutputGrad returns the place for the derivative of the loss by an output, zero at first: it is to be written before Backward
-// and keeps its value. nil if no gradient flows from the output.
+// and keeps its value, if Options.GradsWritten does not let it go. nil if no gradient flows from the output.
 func (t *Tape) OutputGrad(name string) []float32 {
 	for _, o := range t.outs {
 		if o.name == name {
