@@ -28,9 +28,11 @@ type BlockConv struct {
 	places   []blockPlace
 	begins   [][]lineSpan // of each kind: where its groups begin
 	offsets  []int        // of each group, in blocks: where it lies for the first output of a band
-	lines    int          // output lines of a band; pixels if merged
-	columns  int          // pixels of a line
-	plane    int          // blocks of a kind
+	pieces   []fieldPiece
+	reach    int // values that copying a field's pieces as a whole reads
+	lines    int // output lines of a band; pixels if merged
+	columns  int // pixels of a line
+	plane    int // blocks of a kind
 	parts    []*MatMul
 }
 
@@ -43,6 +45,9 @@ type blockKind struct {
 // lineSpan is lines from..to-1 of a band.
 type lineSpan struct{ from, to int }
 
+// fieldPiece is up to blockHalf values of a receptive field: where they lie from its first pixel on, and where in it.
+type fieldPiece struct{ from, to, n int }
+
 // blockPlace is a group's kind, and the line and column of the window where it begins.
 type blockPlace struct {
 	kind, line, column int
@@ -53,6 +58,8 @@ const (
 	blockBand = 512 << 10
 	// blockHalf is the number of values of a group that lie in one pixel.
 	blockHalf = GroupLen / 2
+	// gatherSlack is how many values may be written behind the fields that are gathered.
+	gatherSlack = GroupLen
 )
 
 // NewBlockConv binds filters w for images of c channels. bias has a value for each filter or is nil. planes says that
@@ -77,6 +84,7 @@ func NewBlockConv(g *Window, c int, w Weights, bias []float32, act Activation, p
 	v.columns = v.width / c
 	if v.gathered {
 		v.pixel, v.columns = v.groups*GroupLen, g.OW
+		v.findPieces()
 	}
 	v.findKinds()
 	units := v.Units()
@@ -100,6 +108,22 @@ func NewBlockConv(g *Window, c int, w Weights, bias []float32, act Activation, p
 		v.begins[kind] = v.findSpans(kind)
 	}
 	return v
+}
+
+// findPieces finds what gather copies.
+func (v *BlockConv) findPieces() {
+	g := &v.g
+	run, taps := g.KW*v.c, 1
+	if g.DilationW > 1 {
+		run, taps = v.c, g.KW
+	}
+	for i := range g.KH * taps {
+		from := i/taps*g.DilationH*v.width + i%taps*g.DilationW*v.c
+		for k := 0; k < run; k += blockHalf {
+			v.pieces = append(v.pieces, fieldPiece{from + k, i*run + k, min(blockHalf, run-k)})
+			v.reach = from + k + blockHalf
+		}
+	}
 }
 
 // findKinds finds the kinds, and where each group begins.
@@ -188,7 +212,7 @@ func (v *BlockConv) gatherBytes(n int) int {
 	if !v.gathered {
 		return 0
 	}
-	return roundUp((v.pixels(n)*v.pixel+blockHalf)*4, LineBytes)
+	return roundUp((v.pixels(n)*v.pixel+gatherSlack)*4, LineBytes)
 }
 
 func (v *BlockConv) planeBytes(n int) int {
@@ -266,40 +290,33 @@ func (b *blockStrip) load(src []float32, scratch []byte) []byte {
 }
 
 // gather copies the receptive fields of all outputs of the band, each with zeros up to whole groups. dst has
-// room for blockHalf values more.
+// room for gatherSlack values more.
 func (b *blockStrip) gather(dst []float32) {
 	g := &b.g
-	columns, run := g.OW, g.KW*b.c
+	columns := g.OW
 	if b.merged {
 		columns = b.units
 	}
-	pieces, gap := 1, 0
-	if g.DilationW > 1 {
-		pieces, run, gap = g.KW, b.c, g.DilationW*b.c
-	}
 	for o := range b.outputs(b.units) {
-		row := dst[o*b.pixel:][:b.pixel+blockHalf]
+		row := dst[o*b.pixel:][:b.pixel+gatherSlack]
 		first := o/columns*g.StrideH*b.width + o%columns*b.step
 		if b.picked {
 			first = o * b.c
 		}
 		x := b.x[first:]
-		at := 0
-		for i := range g.KH {
-			for j := range pieces {
-				from := x[i*g.DilationH*b.width+j*gap:]
-				k := 0
-				// Sixteen at a time, as far as there are any: what follows a run is overwritten.
-				for ; k < run && len(from) >= k+blockHalf; k += blockHalf {
-					*(*[blockHalf]float32)(row[at+k:]) = *(*[blockHalf]float32)(from[k:])
-				}
-				if k < run {
-					copy(row[at+k:], from[k:run])
-				}
-				at += run
+		if len(x) < b.reach {
+			// Near the end of the source: not a value more.
+			for _, p := range b.pieces {
+				copy(row[p.to:p.to+p.n], x[p.from:])
 			}
+			clear(row[b.w.K:])
+			continue
 		}
-		clear(row[at:b.pixel])
+		// What is copied beyond a piece is overwritten by the next one, or by the next field.
+		for _, p := range b.pieces {
+			*(*[blockHalf]float32)(row[p.to:]) = *(*[blockHalf]float32)(x[p.from:])
+		}
+		*(*[gatherSlack]float32)(row[b.w.K:]) = [gatherSlack]float32{}
 	}
 }
 
