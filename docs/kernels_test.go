@@ -12,7 +12,7 @@ import (
 var (
 	textSymbol = regexp.MustCompile(`(?m)^TEXT ·(\w+)\(SB\)`)
 	isaSuffix  = regexp.MustCompile(`^(\w+?)(AVX512|VBMI|AVX2|AVXVNNI|AVX|AMX|NEON|DotProd|I8MM)$`)
-	rowCount   = regexp.MustCompile(`^(scores|scoresHalf|gemm|wide|wideHalf|convTile|intConvTile|intTaps|outerTile|tapsFMA|tapsMax|tapsMean)\d+(x\d)?$`)
+	rowCount   = regexp.MustCompile(`^(scores|scoresHalf|gemm|wide|wideHalf|convTile|intConvTile|intTaps|outerTile|channelOuter|tapsFMA|tapsMax|tapsMean)\d+(x\d)?$`)
 )
 
 // TestRoutines holds the list of kernels.md to the assembly files.
