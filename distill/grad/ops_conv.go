@@ -179,14 +179,16 @@ func bindConv(b *binding, s *step) error {
 		t.bind(b, s)
 		return nil
 	}
+	if t := newChannelConv(v); t != nil {
+		t.bind(b, s)
+		return nil
+	}
 	if v.act.Kind != kernels.ActNone && v.anyGradient() {
 		v.sums = b.scratch(v.out.n)
 	}
 	switch t := newTapConv(v); {
 	case v.c == 1 && v.m == 1:
 		v.bindDepthwise(b, s)
-	case t != nil && v.last:
-		lastTaps{t}.bind(b, s)
 	case t != nil:
 		t.bind(b, s)
 	default:

@@ -7,8 +7,8 @@ import (
 )
 
 // tapConv is a convolution of stride 1 as a sum of products, one for each tap of the kernel, of matrices that lie
-// in pictures with their padding around them: no columns are made. With pictures side by side in rows [channel, place] (for those
-// with their channels last see lastTaps), where the place of a pixel is its number in the padded picture,
+// in pictures with their padding around them: no columns are made. With pictures side by side in rows [channel, place], where the
+// place of a pixel is its number in the padded picture,
 //
 //	Y[m, p]  = sum_t W_t[m, c] X[c, p + o_t]
 //	dX[c, p] = sum_t W_t^T[c, m] dY[m, p - o_t]
@@ -30,9 +30,9 @@ type tapConv struct {
 const tapPlaces = 768
 
 // newTapConv returns nil for a convolution of another kind: with strides, or where not both pictures and the weights have their
-// channels first, or all last.
+// channels first.
 func newTapConv(v *conv) *tapConv {
-	if v.sh != 1 || v.sw != 1 || v.last != v.weightLast || v.last != (v.x.cs == 1) {
+	if v.sh != 1 || v.sw != 1 || v.last || v.weightLast || v.x.ws != 1 {
 		return nil
 	}
 	right := max(v.y.w+(v.kw-1)*v.dw-v.left-v.x.w, 0)

@@ -34,6 +34,12 @@ var convCases = []opCase{
 	{name: "line", attrs: attrs(last("pads", list(1, 2), "strides", list(2))...), in: []any{in(2, 9, 3), in(4, 3, 3), in(4)}},
 	{name: "planes", attrs: attrs(last("pads", list(1, 1, 1, 1), "strides", list(2, 1), "input_layout", str("NCHW"))...),
 		in: []any{frozen(in(3, 2, 6, 5)), in(4, 3, 3, 2), in(4)}},
+	{name: "depthwise", attrs: attrs(last("group", num(5), "pads", list(1, 1, 1, 1))...), in: []any{in(3, 6, 4, 5), in(5, 3, 3, 1), in(5)}},
+	{name: "depthwise relu", attrs: attrs(last("group", num(4), "pads", list(2, 2, 2, 2), "activation", str("Relu"))...),
+		in: []any{in(2, 4, 5, 4), in(4, 5, 5, 1), biases(40, -40, 40, -40), in(2, 4, 5, 4)}},
+	{name: "depthwise stride", attrs: attrs(last("group", num(4), "pads", list(0, 0, 1, 1), "strides", list(2, 2), "activation", str("Clip"),
+		"activation_params", floats(0, 6))...), in: []any{in(3, 6, 7, 4), in(4, 3, 3, 1), biases(40, -40, 3, 3)}},
+	{name: "depthwise gaps", attrs: attrs(last("group", num(3), "pads", list(1, 2, 1, 2), "dilations", list(1, 2))...), in: []any{in(2, 6, 7, 3), in(3, 3, 3, 1)}},
 	{name: "group", attrs: attrs(last("group", num(2), "pads", list(1, 1, 1, 1), "activation", str("Relu"))...),
 		in: []any{in(2, 6, 5, 4), in(4, 3, 3, 2), biases(40, -40, 40, -40), in(2, 6, 5, 4)}},
 }
