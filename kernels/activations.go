@@ -32,17 +32,31 @@ const minActMaxBits = 0x554ad2e
 // makes scale infinite or NaN, and every product with it NaN.
 func quantizeActs(dst []actBlock, x []float32) {
 	whole := len(x) / GroupLen
-	if done := quantizeActsSIMD(dst, x[:whole*GroupLen]); done < whole {
-		for g := done; g < whole; g++ {
-			quantizeActsGroup(&dst[g], (*[GroupLen]float32)(x[g*GroupLen:]))
-		}
+	if whole > 0 {
+		quantizeHalves(dst[:whole], x, x[groupHalf:], GroupLen, GroupLen)
 	}
 	if rest := x[whole*GroupLen:]; len(rest) > 0 {
 		var group [GroupLen]float32
 		copy(group[:], rest)
-		if quantizeActsSIMD(dst[whole:whole+1], group[:]) == 0 {
-			quantizeActsGroup(&dst[whole], &group)
-		}
+		quantizeHalves(dst[whole:whole+1], group[:], group[groupHalf:], 0, 0)
+	}
+}
+
+// groupHalf is half of the values of a group.
+const groupHalf = GroupLen / 2
+
+// quantizeHalves fills blocks, at least one: the halves of block i begin at first[i*ld] and second[i*ldSecond].
+func quantizeHalves(dst []actBlock, first, second []float32, ld, ldSecond int) {
+	last := len(dst) - 1
+	_, _ = first[last*ld+groupHalf-1], second[last*ldSecond+groupHalf-1]
+	if quantizeHalvesSIMD(dst, &first[0], &second[0], ld, ldSecond) {
+		return
+	}
+	var group [GroupLen]float32
+	for i := range dst {
+		copy(group[:groupHalf], first[i*ld:])
+		copy(group[groupHalf:], second[i*ldSecond:])
+		quantizeActsGroup(&dst[i], &group)
 	}
 }
 

@@ -19,6 +19,8 @@ type BlockConv struct {
 	n        int
 	w        Weights
 	bias     []float32 // of whole panels; -0, which changes no sum, where there is none
+	biases   []float32 // the bias of some outputs, one after the other
+	biased   bool
 	act      Activation
 	gathered bool
 	flat     bool // outputs follow each other like the pixels that are quantized
@@ -57,15 +59,20 @@ const (
 	// blockBand bounds the bytes of a band with its quantized groups.
 	blockBand = 512 << 10
 	// blockHalf is the number of values of a group that lie in one pixel.
-	blockHalf = GroupLen / 2
+	blockHalf = groupHalf
+	// blockFinish is about how many outputs are finished at a time.
+	blockFinish = 512
 	// gatherSlack is how many values may be written behind the fields that are gathered.
 	gatherSlack = GroupLen
 )
 
+// blockZeros is the second half of groups that have none.
+var blockZeros [blockHalf]float32
+
 // NewBlockConv binds filters w for images of c channels. bias has a value for each filter or is nil. planes says that
 // sources are [C][H][W]. Up to parts goroutines may use it at a time.
 func NewBlockConv(g *Window, c int, w Weights, bias []float32, act Activation, planes bool, parts int) *BlockConv {
-	if w.Kind.Format() == 0 || w.K != g.KH*g.KW*c || c < 1 || bias != nil && len(bias) != w.N {
+	if w.Kind.Format() == 0 || w.K != g.KH*g.KW*c || c < 1 || w.N < 1 || bias != nil && len(bias) != w.N {
 		panic("kernels: NewBlockConv: filters do not fit the window")
 	}
 	v := &BlockConv{imageLines: newImageLines(g, c, planes), n: w.N, w: w, act: act, groups: Groups(w.K), pixel: c}
@@ -76,8 +83,13 @@ func NewBlockConv(g *Window, c int, w Weights, bias []float32, act Activation, p
 			v.bias[i] = bias[i]
 		}
 	}
+	v.biased = bias != nil
+	v.biases = make([]float32, max(1, blockFinish/w.N)*w.N)
+	for i := range v.biases {
+		v.biases[i] = v.bias[i%w.N]
+	}
 	for range parts {
-		v.parts = append(v.parts, NewMatMul(nil, w, bias, Activation{}))
+		v.parts = append(v.parts, NewMatMul(nil, w, nil, Activation{}))
 	}
 	v.gathered = c%blockHalf != 0
 	v.flat = v.gathered || v.merged || v.picked
@@ -227,8 +239,7 @@ func (v *BlockConv) Panels() int { return Panels(v.n) }
 // ScratchBytes is the memory that Run needs.
 func (v *BlockConv) ScratchBytes() int {
 	rows := v.outputs(v.lines)
-	product := roundUp(rows*v.groups*actBlockBytes, LineBytes) + v.parts[0].ScratchBytes(rows)
-	return LineBytes + v.bandBytes(v.lines) + max(product, v.groups*(PanelRows*GroupLen+2*PanelRows*4))
+	return LineBytes + v.bandBytes(v.lines) + max(v.parts[0].ScratchBytes(rows), v.groups*(PanelRows*GroupLen+2*PanelRows*4))
 }
 
 // Run computes units [lo, hi) of an image for the filters of panels [p0, p1). z is nil or lies as dst. dst must not
@@ -329,17 +340,6 @@ func (b *blockStrip) pixelSpan(kind int, s lineSpan) (from, to int) {
 	return s.from * b.columns, min(s.to*b.columns, total)
 }
 
-// group returns the values of the group of a kind that begins at a pixel.
-func (b *blockStrip) group(values *[GroupLen]float32, kind, pixel int) {
-	k := &b.kinds[kind]
-	copy(values[:blockHalf], b.x[pixel*b.pixel+k.first:])
-	if k.second < 0 {
-		clear(values[blockHalf:])
-		return
-	}
-	copy(values[blockHalf:], b.x[(pixel+k.further)*b.pixel+k.second:])
-}
-
 // origin returns where the groups of the first output of a line begin, in blocks from their offsets on, and how far those of the next
 // output are.
 func (b *blockStrip) origin(line int) (at, step int) {
@@ -349,49 +349,55 @@ func (b *blockStrip) origin(line int) (at, step int) {
 	return line * b.g.StrideH * b.columns, b.g.StrideW
 }
 
-// run computes the band by gathering blocks for a product.
+// quantizeAct makes the blocks of the groups of a kind that begin at pixels [from, to), at least one.
+func (b *blockStrip) quantizeAct(dst []actBlock, kind, from, to int) {
+	k := &b.kinds[kind]
+	second, ld := blockZeros[:], 0
+	if k.second >= 0 {
+		second, ld = b.x[(from+k.further)*b.pixel+k.second:], b.pixel
+	}
+	quantizeHalves(dst[:to-from], b.x[from*b.pixel+k.first:], second, b.pixel, ld)
+}
+
+// run computes the band as a product of rows of blocks.
 func (b *blockStrip) run(scratch []byte) {
 	planes := actBlocks(scratch, len(b.kinds)*b.plane)
-	scratch = scratch[b.planeBytes(b.lines):]
-	var values [GroupLen]float32
-	for kind, k := range b.kinds {
-		at := planes[kind*b.plane:]
-		together := k.further*b.pixel+k.second == k.first+blockHalf
+	for kind := range b.kinds {
 		for _, span := range b.begins[kind] {
-			from, to := b.pixelSpan(kind, span)
-			for i := from; i < to; i++ {
-				if together {
-					quantizeActs(at[i:i+1], b.x[i*b.pixel+k.first:][:GroupLen])
-					continue
-				}
-				b.group(&values, kind, i)
-				quantizeActs(at[i:i+1], values[:])
+			if from, to := b.pixelSpan(kind, span); from < to {
+				b.quantizeAct(planes[kind*b.plane+from:], kind, from, to)
 			}
 		}
 	}
 	rows := b.outputs(b.units)
-	acts := actBlocks(scratch, rows*b.groups)
-	for o := range rows {
-		line, column := o/b.g.OW, o%b.g.OW
-		if b.flat {
-			line, column = 0, o
-		}
-		at, step := b.origin(line)
-		at += column * step
-		row := acts[o*b.groups:][:b.groups]
-		for i, offset := range b.offsets {
-			row[i] = planes[offset+at]
-		}
+	at := blockOrigins{columns: rows, step: 1}
+	if !b.flat {
+		at = blockOrigins{columns: b.g.OW, step: b.g.StrideW, ld: b.g.StrideH * b.columns}
 	}
-	b.parts[b.part].panelsQuantized(b.dst, b.n, acts, rows, b.p0, b.p1, scratch[roundUp(rows*b.groups*actBlockBytes, LineBytes):])
+	b.parts[b.part].runBlocks(b.dst, b.n, planes, b.offsets, at, rows, b.p0, b.p1, scratch[b.planeBytes(b.lines):])
 	c0, c1 := b.p0*PanelRows, min(b.p1*PanelRows, b.n)
-	for o := range rows {
-		out := b.dst[o*b.n+c0 : o*b.n+c1]
-		if b.z != nil {
-			Add(out, out, b.z[o*b.n+c0:])
+	if c0 > 0 || c1 < b.n {
+		for o := 0; o < len(b.dst); o += b.n {
+			b.finish(o+c0, o+c1, b.bias[c0:])
 		}
-		if b.act.Kind != ActNone {
-			Activate(out, out, b.act)
-		}
+		return
+	}
+	// Whole rows are finished many at a time.
+	for o := 0; o < len(b.dst); o += len(b.biases) {
+		b.finish(o, min(o+len(b.biases), len(b.dst)), b.biases)
+	}
+}
+
+// finish adds bias and z to outputs [lo, hi) of the band, and activates them.
+func (b *blockStrip) finish(lo, hi int, bias []float32) {
+	out := b.dst[lo:hi]
+	if b.biased {
+		Add(out, out, bias)
+	}
+	if b.z != nil {
+		Add(out, out, b.z[lo:])
+	}
+	if b.act.Kind != ActNone {
+		Activate(out, out, b.act)
 	}
 }

@@ -37,9 +37,6 @@ func blockTileAVX512(t *blockTile)
 //go:noescape
 func blockRunAVX512(r *blockRun)
 
-// blockZeros is the second half of groups that have none.
-var blockZeros [blockHalf]float32
-
 // blockPlanes is where the blocks of a band lie.
 type blockPlanes struct {
 	codes []byte    // GroupLen each
@@ -156,11 +153,9 @@ func (b *blockStrip) quantizeRun(r *blockRun, planes *blockPlanes, kind, from, b
 
 // quantizeOne is quantize, block by block.
 func (b *blockStrip) quantizeOne(planes *blockPlanes, kind, from, to int) {
-	var values [GroupLen]float32
 	var act [1]actBlock
 	for i := from; i < to; i++ {
-		b.group(&values, kind, i)
-		quantizeActs(act[:], values[:])
+		b.quantizeAct(act[:], kind, i, i+1)
 		at := kind*b.plane + i
 		*(*[GroupLen]int8)(unsafe.Pointer(&planes.codes[at*GroupLen])) = act[0].q
 		planes.pairs[2*at] = act[0].scale

@@ -3,7 +3,7 @@
 package kernels
 
 //go:noescape
-func quantizeActsAVX2(dst *actBlock, x *float32, groups int)
+func quantizeActsAVX2(dst *actBlock, first, second *float32, ld, ldSecond, groups int)
 
 //go:noescape
 func expandScalesAVX512(args *gemvArgs)
@@ -41,12 +41,10 @@ func expandD2AVX2(args *gemvArgs)
 //go:noescape
 func expandFloatsAVX2(dst *float32, levels, scales, rowScales *byte, groups int)
 
-func quantizeActsSIMD(dst []actBlock, x []float32) int {
-	groups := len(x) / GroupLen
-	if groups == 0 || !useAVX512 && !useAVX2 {
-		return 0
+func quantizeHalvesSIMD(dst []actBlock, first, second *float32, ld, ldSecond int) bool {
+	if !useSIMD() {
+		return false
 	}
-	_ = dst[groups-1]
-	quantizeActsAVX2(&dst[0], &x[0], groups)
-	return groups
+	quantizeActsAVX2(&dst[0], first, second, 4*ld, 4*ldSecond, len(dst))
+	return true
 }

@@ -20,7 +20,7 @@ type gemvArgs struct {
 }
 
 //go:noescape
-func quantizeActsNEON(dst *actBlock, x *float32, groups int)
+func quantizeActsNEON(dst *actBlock, first, second *float32, ld, ldSecond, groups int)
 
 //go:noescape
 func gemvD8NEON(args *gemvArgs)
@@ -81,14 +81,12 @@ func dotTileDotProd(args *tileArgs, quarter int)
 //go:noescape
 func dotTileI8MM(args *tileArgs, quarter int)
 
-func quantizeActsSIMD(dst []actBlock, x []float32) int {
-	groups := len(x) / GroupLen
-	if groups == 0 || !useNEON {
-		return 0
+func quantizeHalvesSIMD(dst []actBlock, first, second *float32, ld, ldSecond int) bool {
+	if !useNEON {
+		return false
 	}
-	_ = dst[groups-1]
-	quantizeActsNEON(&dst[0], &x[0], groups)
-	return groups
+	quantizeActsNEON(&dst[0], first, second, 4*ld, 4*ldSecond, len(dst))
+	return true
 }
 
 // gemvScratch is what panelsDot needs.
@@ -178,7 +176,7 @@ func (m *MatMul) expand(levels, scales []byte, format Format, p, g, n int) *byte
 func (m *MatMul) expandFloats(dst []float32, p, g, n int, scratch []byte) bool { return false }
 
 func dotTile(args *tileArgs) {
-	for quarter := range 4 {
+	for quarter := range 2 * args.panels {
 		switch {
 		case useI8MM:
 			dotTileI8MM(args, quarter)

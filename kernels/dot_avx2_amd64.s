@@ -234,14 +234,17 @@ DATA actOrder<>+24(SB)/4, $3
 DATA actOrder<>+28(SB)/4, $7
 GLOBL actOrder<>(SB), RODATA|NOPTR, $32
 
-// func quantizeActsAVX2(dst *actBlock, x *float32, groups int)
+// func quantizeActsAVX2(dst *actBlock, first, second *float32, ld, ldSecond, groups int)
 //
-// The steps of quantizeActsGroup. Y15 magnitude mask, Y14 bits below minActMax, Y13
+// The steps of quantizeActsGroup, for groups whose halves begin ld and ldSecond bytes apart. Y15 magnitude mask, Y14 bits below minActMax, Y13
 // bits of infinity, X12 127, Y11 the order that undoes the packs' lanes.
-TEXT ·quantizeActsAVX2(SB), NOSPLIT, $0-24
+TEXT ·quantizeActsAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ groups+16(FP), CX
+	MOVQ first+8(FP), SI
+	MOVQ second+16(FP), DX
+	MOVQ ld+24(FP), R8
+	MOVQ ldSecond+32(FP), R9
+	MOVQ groups+40(FP), CX
 	VPCMPEQD Y15, Y15, Y15
 	VPSRLD $1, Y15, Y15
 	CONSTD(const_minActMaxBits-1, X14, Y14)
@@ -253,8 +256,8 @@ group:
 	PREFETCHT0 1088(SI)
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
-	VMOVUPS 64(SI), Y2
-	VMOVUPS 96(SI), Y3
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
 	VPAND Y15, Y0, Y4
 	VPAND Y15, Y1, Y5
 	VPAND Y15, Y2, Y6
@@ -303,7 +306,8 @@ group:
 	VPACKSSWB Y2, Y0, Y0
 	VPERMD Y0, Y11, Y0
 	VMOVDQU Y0, 8(DI)
-	ADDQ $128, SI
+	ADDQ R8, SI
+	ADDQ R9, DX
 	ADDQ $40, DI
 	DECQ CX
 	JNZ group

@@ -5,13 +5,15 @@ package kernels
 // tileRows sets the scratch that a generic product has for a row, and the size of its shares.
 const tileRows = 6
 
-func quantizeActsSIMD(dst []actBlock, x []float32) int { return 0 }
+func quantizeHalvesSIMD(dst []actBlock, first, second *float32, ld, ldSecond int) bool { return false }
 
 func gemmScratch(rows, groups int) int { return 0 }
 
 func (m *MatMul) tileCount(rows int) int { return 0 }
 
 func (m *MatMul) packTile(t, i int, acts []actBlock) {}
+
+func (m *MatMul) packBlocks(t int, blocks []actBlock, offsets, at []int) {}
 
 func (m *MatMul) gemmTiles(first, end, lo, hi int, scratch []byte) {}
 

@@ -45,11 +45,13 @@ func dotTile(args *tileArgs) {
 	case useAVX512:
 		dotTileAVX512(args)
 	case useVNNI:
-		dotTileAVXVNNI(args, 0)
-		dotTileAVXVNNI(args, 1)
+		for panel := range args.panels {
+			dotTileAVXVNNI(args, panel)
+		}
 	default:
-		dotTileAVX2(args, 0)
-		dotTileAVX2(args, 1)
+		for panel := range args.panels {
+			dotTileAVX2(args, panel)
+		}
 	}
 }
 

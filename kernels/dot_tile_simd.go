@@ -20,8 +20,8 @@ const (
 	expandedScales = 2 * PanelRows * 4
 )
 
-// tileArgs is what the tile kernels read: a tile of activations times two expanded panels. They write a full row of tileCols
-// float32 for each of rows rows.
+// tileArgs is what the tile kernels read: a tile of activations times one or two expanded panels. They write up to tileCols
+// float32 in each of rows rows.
 type tileArgs struct {
 	dst     *float32
 	ldd     int         // bytes
@@ -32,6 +32,7 @@ type tileArgs struct {
 	factors [2]*float32 // of the columns of the result
 	groups  int
 	rows    int // 1..tileRows
+	panels  int // 1 or 2; routines for both at once compute the only one twice
 }
 
 var (
@@ -57,6 +58,23 @@ func (m *MatMul) packTile(t, i int, acts []actBlock) {
 		for j := range n {
 			a, b := &acts[g+j], &tile[j*rows+i]
 			b.scale, b.sum, b.q = a.scale, tileStart(a.sum), a.q
+		}
+	}
+}
+
+// packBlocks stores tile t, whose rows consist of the blocks that lie offsets after each of at.
+func (m *MatMul) packBlocks(t int, blocks []actBlock, offsets, at []int) {
+	first, rows := m.tileRow(t), len(at)
+	depth := tileBlock(m.groups)
+	for g := 0; g < m.groups; g += depth {
+		n := min(depth, m.groups-g)
+		tile := m.acts[g*m.rows+first*n:][:rows*n]
+		for _, offset := range offsets[g : g+n] {
+			for i, p := range at {
+				a, b := &blocks[offset+p], &tile[i]
+				b.scale, b.sum, b.q = a.scale, tileStart(a.sum), a.q
+			}
+			tile = tile[rows:]
 		}
 	}
 }
@@ -100,8 +118,9 @@ func (m *MatMul) gemmTiles(first, end, lo, hi int, scratch []byte) {
 		last := min(end, first+step)
 		for p := lo; p < hi; p += 2 {
 			cols := min(m.w.N-p*PanelRows, tileCols)
-			panels := min(2, hi-p) // the only panel of a tile is computed twice
+			panels := min(2, hi-p)
 			cols = min(cols, panels*PanelRows)
+			args.panels = panels
 			for b := range blocks {
 				g := b * depth
 				args.groups = min(depth, m.groups-g)

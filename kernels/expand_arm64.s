@@ -73,20 +73,25 @@ group:
 	BNE group
 	RET
 
-// func quantizeActsNEON(dst *actBlock, x *float32, groups int)
+// func quantizeActsNEON(dst *actBlock, first, second *float32, ld, ldSecond, groups int)
 //
-// The steps of quantizeActsGroup. V0..V7 the group, V8..V15 its magnitudes, then its codes;
+// The steps of quantizeActsGroup, for groups whose halves begin ld and ldSecond bytes apart. V0..V7 the group, V8..V15 its magnitudes, then its codes;
 // R3 bits below minActMax, R4 bits of infinity, F17 127.
-TEXT ·quantizeActsNEON(SB), NOSPLIT, $0-24
+TEXT ·quantizeActsNEON(SB), NOSPLIT, $0-48
 	MOVD dst+0(FP), R0
-	MOVD x+8(FP), R1
-	MOVD groups+16(FP), R2
+	MOVD first+8(FP), R1
+	MOVD second+16(FP), R6
+	MOVD ld+24(FP), R7
+	MOVD ldSecond+32(FP), R8
+	MOVD groups+40(FP), R2
 	MOVD $const_minActMaxBits, R3
 	MOVD $0x7f800000, R4
 	FMOVS $127.0, F17
 group:
-	VLD1.P 64(R1), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1.P 64(R1), [V4.S4, V5.S4, V6.S4, V7.S4]
+	VLD1 (R1), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VLD1 (R6), [V4.S4, V5.S4, V6.S4, V7.S4]
+	ADD R7, R1
+	ADD R8, R6
 	FABS(0, 8)
 	FABS(1, 9)
 	FABS(2, 10)

@@ -45,7 +45,7 @@ func TestFeaturesRun(t *testing.T) {
 			m.dst, m.ldd, m.rows = make([]float32, rows*w.N), w.N, rows
 			scratch := make([]byte, m.ScratchBytes(rows))
 			acts := make([]actBlock, rows*m.groups)
-			if quantizeActsSIMD(acts[:1], make([]float32, GroupLen)) != 1 {
+			if !quantizeHalvesSIMD(acts[:1], &m.dst[0], &m.dst[0], 0, 0) {
 				t.Errorf("%s: activations are quantized in plain Go", name)
 			}
 			if rows < gemmFrom() && !m.gemvSIMD(m.dst, acts, rows, 0, m.panels, scratch) ||

@@ -152,16 +152,20 @@ func (m *MatMul) multiply(scratch []byte, threads int) {
 	m.release()
 }
 
+// divide divides scratch, which begins on a line.
+func (m *MatMul) divide(scratch []byte) {
+	m.size, m.tiles, m.parts = m.partBytes(m.rows), 0, scratch
+	if m.format != 0 && m.w.K > 0 {
+		m.tiles = m.tileCount(m.rows)
+		m.acts, m.parts = actBlocks(scratch, m.rows*m.groups), scratch[m.actsBytes(m.rows):]
+	}
+}
+
 // prepare divides scratch and quantizes or packs the activations.
 func (m *MatMul) prepare(scratch []byte, threads int) {
-	m.size, m.tiles = m.partBytes(m.rows), 0
-	if m.format == 0 || m.w.K == 0 {
-		m.parts = scratch
-		return
-	}
-	m.tiles = m.tileCount(m.rows)
-	m.acts, m.parts = actBlocks(scratch, m.rows*m.groups), scratch[m.actsBytes(m.rows):]
+	m.divide(scratch)
 	switch {
+	case m.acts == nil:
 	case m.given != nil && m.tiles == 0:
 		m.acts = m.given
 	case m.rows >= threads && m.rows*m.w.K >= quantizeWork:

@@ -40,10 +40,32 @@ func (m *MatMul) RunQuantized(dst []float32, ldd int, acts []byte, rows int, scr
 	m.multiply(scratch[-uintptr(unsafe.Pointer(&scratch[0]))%LineBytes:], threads)
 }
 
-// panelsQuantized is RunQuantized for panels [lo, hi), on the caller's goroutine. Other panels' outputs stay as they are.
-func (m *MatMul) panelsQuantized(dst []float32, ldd int, acts []actBlock, rows, lo, hi int, scratch []byte) {
-	m.dst, m.ldd, m.rows, m.given = dst, ldd, rows, acts
-	m.prepare(scratch, 1)
+// runBlocks is RunQuantized for panels [lo, hi), on the caller's goroutine, without bias and activation, and for rows that consist of
+// the blocks that lie offsets after the row's place. Other panels' outputs stay as they are.
+func (m *MatMul) runBlocks(dst []float32, ldd int, blocks []actBlock, offsets []int, at blockOrigins, rows, lo, hi int, scratch []byte) {
+	m.dst, m.ldd, m.rows = dst, ldd, rows
+	m.divide(scratch)
+	var places [tileRows]int
+	for t := range m.tiles {
+		first, n := m.tileRow(t), m.tileRow(t+1)-m.tileRow(t)
+		for i := range n {
+			places[i] = at.place(first + i)
+		}
+		m.packBlocks(t, blocks, offsets, places[:n])
+	}
+	if m.tiles == 0 {
+		for row := range rows {
+			place, acts := at.place(row), m.acts[row*m.groups:][:m.groups]
+			for g, offset := range offsets {
+				acts[g] = blocks[offset+place]
+			}
+		}
+	}
 	m.block(0, rows, lo, hi, m.parts[:m.size])
 	m.release()
 }
+
+// blockOrigins are the places of the rows of a product in blocks: lines of columns rows, step apart, and lines ld apart.
+type blockOrigins struct{ columns, step, ld int }
+
+func (o blockOrigins) place(row int) int { return row/o.columns*o.ld + row%o.columns*o.step }
