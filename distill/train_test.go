@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
 	"image/png"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -182,8 +185,25 @@ func TestControl(t *testing.T) {
 	if err := r.WriteHTML(&page); err != nil {
 		t.Fatal(err)
 	}
-	if s := page.String(); strings.Count(s, "<svg") != 3 || strings.Count(s, "<polyline") != 18 || strings.Contains(s, "NaN") {
+	// Losses of the students, of the controls, two metrics, the rate.
+	s := page.String()
+	if strings.Count(s, "<svg") != 5 || strings.Count(s, "<polyline") != 3+3+6+6+1 || strings.Contains(s, "NaN") || strings.Contains(s, "%!") {
 		t.Errorf("the page has %d charts, %d curves", strings.Count(s, "<svg"), strings.Count(s, "<polyline"))
+	}
+	for _, want := range []string{"alpha T² KL", "cross-entropy, nats", "share that is right", "control, 3 seeds", "steps", "pictures/s", "prefers-color-scheme:dark", "paired t-test"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("no %q in the page", want)
+		}
+	}
+	for _, plot := range regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(s, -1) {
+		d := xml.NewDecoder(strings.NewReader(plot))
+		for {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%v in %.200s", err, plot)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dsk-toolkit/dsk/eval"
+	"github.com/dsk-toolkit/dsk/internal/plot"
 	"github.com/dsk-toolkit/dsk/model"
 )
 
@@ -94,24 +95,11 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 	},
 }).Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{{.Name}}: quantization</title>
-<style>
-:root{color-scheme:light dark;--back:#fff;--panel:#f6f7f9;--ink:#1d2430;--soft:#5b6675;--rule:#dde2e8;--accent:#2463c9;--second:#c2571a;
---b2:#b3261e;--b3:#c7741a;--b4:#b59f00;--b8:#2e8b57;--b16:#2463c9;--b32:#7a4fb5}
-@media (prefers-color-scheme:dark){:root{--back:#14181f;--panel:#1c222b;--ink:#e6eaf0;--soft:#9aa6b5;--rule:#313a46;--accent:#7fb0ff;--second:#f0a35e;
---b2:#f2736b;--b3:#f0a35e;--b4:#e3cf4a;--b8:#6fcf97;--b16:#7fb0ff;--b32:#c3a3f0}}
-*{box-sizing:border-box}body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;margin:0 auto;max-width:66rem;padding:2rem 1.25rem 4rem;color:var(--ink);background:var(--back)}
-h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.1rem;margin:2.5rem 0 .5rem}p{margin:.4rem 0}.soft{color:var(--soft)}
-.cards{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0}.card{background:var(--panel);border-radius:.5rem;padding:.7rem 1rem;min-width:9rem;flex:1}
-.card b{display:block;font-size:1.35rem;font-variant-numeric:tabular-nums}.card span{color:var(--soft);font-size:.85rem}
-figure{margin:.75rem 0;background:var(--panel);border-radius:.5rem;padding:.75rem}svg{width:100%;height:auto;display:block}
-figcaption{color:var(--soft);font-size:.85rem;margin-top:.4rem}
-.grid{stroke:var(--rule);stroke-width:1}.axis{stroke:var(--soft);stroke-width:1}.tick{font-size:12px;fill:var(--soft)}.label{font-size:13px;fill:var(--ink)}
-.curve{fill:none;stroke:var(--accent);stroke-width:2}.dot{fill:var(--accent)}.plain{fill:var(--second)}.stem{stroke:var(--rule);stroke-width:1.5;fill:none}.chosen{stroke:var(--second);stroke-width:1.5;stroke-dasharray:4 4}
+<style>` + plot.Style + `:root{--b2:#b3261e;--b3:#c7741a;--b4:#b59f00;--b8:#2e8b57;--b16:#2463c9;--b32:#7a4fb5}
+@media (prefers-color-scheme:dark){:root{--b2:#f2736b;--b3:#f0a35e;--b4:#e3cf4a;--b8:#6fcf97;--b16:#7fb0ff;--b32:#c3a3f0}}
+.stem{stroke:var(--rule);stroke-width:1.5;fill:none}.chosen{stroke:var(--second);stroke-width:1.5;stroke-dasharray:4 4}
 .b2{fill:var(--b2);background:var(--b2)}.b3{fill:var(--b3);background:var(--b3)}.b4{fill:var(--b4);background:var(--b4)}.b8{fill:var(--b8);background:var(--b8)}.b16{fill:var(--b16);background:var(--b16)}.b32{fill:var(--b32);background:var(--b32)}
-.strip{display:flex;height:1rem;border-radius:.3rem;overflow:hidden}.key{display:inline-block;width:.75rem;height:.75rem;border-radius:.2rem;margin-right:.35rem;vertical-align:-1px}
-.legend{display:flex;flex-wrap:wrap;gap:1.1rem;font-size:.9rem;margin:.5rem 0}.acc{background:var(--accent)}.sec{background:var(--second)}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--rule);vertical-align:top;font-variant-numeric:tabular-nums}
-th{color:var(--soft);font-weight:600;white-space:nowrap}.n{text-align:right;white-space:nowrap}td:first-child{overflow-wrap:anywhere}
+.strip{display:flex;height:1rem;border-radius:.3rem;overflow:hidden}
 </style></head><body>
 <h1>{{.Name}}</h1>
 {{if .R.Bytes}}<p class="soft">strategy {{.R.Strategy}} · calibration {{.R.Calibration}} · {{len .R.Tensors}} tensors · {{.R.Measurements}} measurements of sensitivity</p>
