@@ -29,6 +29,9 @@ type Options struct {
 	// other input with the number of inputs seen.
 	Observed int
 	Seen     func(seen, all int) error
+	// Apart makes a probe compare on every fourth image and its views, and watch and walk the others, so that what is fitted on these is judged
+	// on those. Text is kept apart anyway.
+	Apart bool
 }
 
 // DefaultContext bounds the window length when none is given: long enough for stable figures.

@@ -16,6 +16,8 @@ const (
 	probeTokens   = 1024    // scored, of the windows that variants run
 	observeTokens = 1 << 15 // scored, of those that the reference runs if Options.Limit is 0
 	probeSamples  = 64      // of other data, likewise
+	// apart is every which image is compared if these are kept apart.
+	apart = 4
 )
 
 // Probe holds a fixed set of inputs and a reference model's outputs for them, to compare
@@ -25,7 +27,8 @@ type Probe struct {
 	windows  *lmWindows // for language models
 	kept     []int      // the windows that variants run, spread over all
 	samples  []sample   // for all others
-	compared int        // of the samples, those that variants run; the others are views of them
+	image    []int      // of the samples: the numbers of the images that they are views of, or their own
+	compared []int      // of the samples, those that variants run
 	logits   bool       // the outputs are logits
 	ref      [][]float32
 	words    []reference // of every scored position of the kept windows
@@ -52,8 +55,16 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 			o.Limit = probeSamples
 		}
 		if p.samples, err = graphSamples(ref, d, o.Limit); err == nil {
-			p.compared = len(p.samples)
+			for i := range p.samples {
+				p.image = append(p.image, i)
+			}
+			all := len(p.samples)
 			err = p.addViews(ref, d)
+			for i, image := range p.image {
+				if o.Apart && all >= apart && image%apart == apart-1 || !(o.Apart && all >= apart) && i < all {
+					p.compared = append(p.compared, i)
+				}
+			}
 		}
 	}
 	if err != nil {
@@ -66,7 +77,7 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 	var chosen []int
 	for i := range all {
 		// Of windows seen before, only the outputs of those that variants run are needed.
-		if i >= o.Observed || p.windows == nil || slices.Contains(p.kept, i) {
+		if i >= o.Observed && o.Observe != nil || p.windows == nil && slices.Contains(p.compared, i) || slices.Contains(p.kept, i) {
 			chosen = append(chosen, i)
 		}
 	}
@@ -80,7 +91,7 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 	p.all = all
 	next := 0
 	err = p.run(ctx, ref, o, chosen, func(i int, out []float32) {
-		if p.windows == nil && i < p.compared {
+		if p.windows == nil && slices.Contains(p.compared, i) {
 			p.ref = append(p.ref, append([]float32(nil), out...))
 		} else if p.windows != nil && next < len(p.kept) && p.kept[next] == i {
 			next++
@@ -145,16 +156,14 @@ func (p *Probe) compare(ctx context.Context, m *model.Model) (*comparison, error
 		})
 		return cmp, err
 	}
-	all := make([]int, p.compared)
-	for i := range all {
-		all[i] = i
-	}
-	err := p.run(ctx, m, o, all, func(i int, out []float32) {
+	next := 0
+	err := p.run(ctx, m, o, p.compared, func(_ int, out []float32) {
 		if p.logits {
-			cmp.addScores(p.ref[i], out)
+			cmp.addScores(p.ref[next], out)
 		} else {
-			cmp.addVector(p.ref[i], out)
+			cmp.addVector(p.ref[next], out)
 		}
+		next++
 		cmp.endUnit()
 	})
 	return cmp, err

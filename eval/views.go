@@ -44,7 +44,7 @@ func (p *Probe) addViews(m *model.Model, d *dataset.Data) error {
 			if err != nil {
 				return err
 			}
-			p.samples = append(p.samples, sample{in.Name: t})
+			p.samples, p.image = append(p.samples, sample{in.Name: t}), append(p.image, i)
 		}
 	}
 	return nil

@@ -38,8 +38,9 @@ func (p *Probe) Walk(m *model.Model) *Walk {
 		}
 		most = max(most, bytes)
 	}
-	for i := range max(1, min(len(p.samples), walkBytes/most)) {
-		w.inputs = append(w.inputs, i)
+	w.inputs = p.shown()
+	w.inputs = w.inputs[:min(len(w.inputs), max(1, walkBytes/most))]
+	for _, i := range w.inputs {
 		w.kept = append(w.kept, p.samples[i])
 	}
 	return w
@@ -48,16 +49,17 @@ func (p *Probe) Walk(m *model.Model) *Walk {
 // Inputs returns how many inputs a walk shows.
 func (w *Walk) Inputs() int { return len(w.inputs) }
 
-// At calls see with the operands of node number node of m for each input, in order. It must not keep or change them. A walk goes forward: between
+// At calls see with the operands of node number node of m for each input, in order, and the number of the window or image that this is or is a view of. It
+// must not keep or change them. A walk goes forward: between
 // calls nothing may change in m that nodes before the last one shown have read.
-func (w *Walk) At(ctx context.Context, m *model.Model, node int, see func(in []*tensor.Tensor)) error {
+func (w *Walk) At(ctx context.Context, m *model.Model, node int, see func(unit int, in []*tensor.Tensor)) error {
 	n := m.Graph.Nodes[node]
 	if w.p.windows != nil {
-		return w.p.Watch(ctx, m, func(_ int, now *model.Node, in []*tensor.Tensor) bool {
+		return w.p.Watch(ctx, m, func(i int, now *model.Node, in []*tensor.Tensor) bool {
 			if now.Outputs[0] != n.Outputs[0] {
 				return true
 			}
-			see(in)
+			see(i, in)
 			return false
 		})
 	}
@@ -65,13 +67,13 @@ func (w *Walk) At(ctx context.Context, m *model.Model, node int, see func(in []*
 		return err
 	}
 	in := make([]*tensor.Tensor, len(n.Inputs))
-	for _, values := range w.kept {
+	for i, values := range w.kept {
 		for j, name := range n.Inputs {
 			if in[j] = values[name]; in[j] == nil {
 				in[j] = m.Graph.Init[name]
 			}
 		}
-		see(in)
+		see(w.p.image[w.inputs[i]], in)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func TestWalk(t *testing.T) {
 				nodes++
 				var got []float32
 				inputs := 0
-				if err := w.At(ctx, c.m, i, func(in []*tensor.Tensor) {
+				if err := w.At(ctx, c.m, i, func(_ int, in []*tensor.Tensor) {
 					inputs++
 					got = append(got, in[0].F32()...)
 				}); err != nil {
@@ -61,7 +61,7 @@ func TestWalk(t *testing.T) {
 			if nodes < c.nodes {
 				t.Errorf("%d nodes", nodes)
 			}
-			if err := w.At(ctx, c.m, 0, func([]*tensor.Tensor) {}); name == "images" && err == nil {
+			if err := w.At(ctx, c.m, 0, func(int, []*tensor.Tensor) {}); name == "images" && err == nil {
 				t.Error("it went back")
 			}
 		})
@@ -84,7 +84,7 @@ func TestWalkOfChanges(t *testing.T) {
 		if !n.Is(model.DomainDsk, "Conv") {
 			continue
 		}
-		if err := w.At(ctx, &m, i, func(in []*tensor.Tensor) {
+		if err := w.At(ctx, &m, i, func(_ int, in []*tensor.Tensor) {
 			for _, v := range in[0].F32() {
 				if before != nil && v != 0 {
 					t.Fatalf("%s reads %g after %s was set to zero", n.Name, v, before.Name)

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/runtime"
@@ -44,9 +45,7 @@ func (p *Probe) Watch(ctx context.Context, m *model.Model, see Observer) error {
 			return err
 		}
 	} else {
-		for i := range p.samples {
-			inputs = append(inputs, i)
-		}
+		inputs = p.shown()
 		s, err := runtime.NewSession(m, o)
 		if err != nil {
 			return err
@@ -68,6 +67,17 @@ func (p *Probe) Watch(ctx context.Context, m *model.Model, see Observer) error {
 		}
 	}
 	return nil
+}
+
+// shown returns the samples of Watch: all, or those of images that are not compared.
+func (p *Probe) shown() []int {
+	var list []int
+	for i := range p.samples {
+		if !p.o.Apart || !slices.Contains(p.compared, i) || len(p.compared) == len(p.samples) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // watched chooses the windows of Watch, spread evenly.

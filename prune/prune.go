@@ -38,6 +38,7 @@ type Importance string
 
 // The rankings.
 const (
+	Fit        Importance = "fit"        // by what is lost when the products that read them make good what they can
 	Activation Importance = "activation" // by the energy that they bring to the products that read them
 	Weights    Importance = "magnitude"  // by their weights alone
 )
@@ -45,10 +46,10 @@ const (
 // Options are the settings of Apply.
 type Options struct {
 	Method     Method
-	Pattern    string  // of a mask: TwoOfFour, or "" for none
-	Ratio      float64 // part of the multiplications, of the weights, or of the experts of each mixture, that goes
-	Parameters int64   // of Channel, Layer and Structured, in place of Ratio: at most so many are left
-	Importance Importance
+	Pattern    string        // of a mask: TwoOfFour, or "" for none
+	Ratio      float64       // part of the multiplications, of the weights, or of the experts of each mixture, that goes
+	Parameters int64         // of Channel, Layer and Structured, in place of Ratio: at most so many are left
+	Importance Importance    // "" = Fit, without a repair Activation
 	Round      int           // channels are left in multiples of so many; 0 = 16, the rows of a panel
 	NoRepair   bool          // leave the remaining weights as they are
 	Calib      *dataset.Data // chooses and repairs
@@ -109,7 +110,9 @@ func Apply(ctx context.Context, m *model.Model, o Options) (*model.Model, *Repor
 		o.Round = 16
 	}
 	if o.Importance == "" {
-		o.Importance = Activation
+		if o.Importance = Fit; o.NoRepair {
+			o.Importance = Activation
+		}
 	}
 	if o.EvalOptions.Limit == 0 && !(o.masks() && m.Meta.LM != nil) {
 		o.EvalOptions.Limit = CalibSamples
@@ -191,8 +194,14 @@ func (o *Options) check(m *model.Model) error {
 	if o.Pattern != "" && (o.Pattern != TwoOfFour || !o.masks()) {
 		return &fault.Usage{What: fmt.Sprintf("pattern %q: it is 2:4, of magnitude, wanda or sparsegpt", o.Pattern)}
 	}
-	if o.Importance != "" && o.Importance != Activation && o.Importance != Weights {
-		return &fault.Usage{What: fmt.Sprintf("unknown importance %q; it is activation or magnitude", o.Importance)}
+	switch o.Importance {
+	case "", Activation, Weights:
+	case Fit:
+		if o.NoRepair {
+			return &fault.Usage{What: "importance by fits needs the repair"}
+		}
+	default:
+		return &fault.Usage{What: fmt.Sprintf("unknown importance %q; it is fit, activation or magnitude", o.Importance)}
 	}
 	switch {
 	case o.Parameters < 0 || o.Parameters > 0 && (o.Ratio != 0 || !o.shrinks()):
@@ -240,7 +249,7 @@ func (o *Options) history() map[string]string {
 
 func (o *Options) evalOptions() eval.Options {
 	e := o.EvalOptions
-	e.Threads = o.Threads
+	e.Threads, e.Apart = o.Threads, o.shrinks()
 	return e
 }
 

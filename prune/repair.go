@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
 
 	"github.com/dsk-toolkit/dsk/distill/grad"
 	"github.com/dsk-toolkit/dsk/eval"
@@ -13,16 +16,17 @@ import (
 )
 
 const (
-	// repairAgain is how many times the loss after the last repair calls for another.
-	repairAgain = 1.1
 	// repairRows bounds the rows that a product is fitted on, repairMemory the bytes of what the products of before made of them.
 	repairRows   = 8192
 	repairMemory = 1 << 30
 )
 
 // rows are what a product reads, a row for each place of its output that is looked at, and what a convolution adds there. Each row
-// ends with what its bias is multiplied with.
-type rows struct{ x, z []float32 }
+// ends with what its bias is multiplied with, and is of an image or text.
+type rows struct {
+	x, z []float32
+	unit []int
+}
 
 // rowsFor is how many rows of each product of a graph are kept at most.
 func rowsFor(g *model.Graph) int {
@@ -34,6 +38,17 @@ func rowsFor(g *model.Graph) int {
 		}
 	}
 	return max(1, min(repairRows, repairMemory/4/floats))
+}
+
+// momentsBytes is what the second moments take of all that the products of a graph read.
+func momentsBytes(g *model.Graph) (bytes int) {
+	for _, n := range g.Nodes {
+		if fitted(g, n) {
+			_, k := tensor.Matrix(g.Init[n.In(1)].Shape)
+			bytes += 8 * (k + 1) * (k + 1)
+		}
+	}
+	return bytes
 }
 
 // fitted reports whether a product can be fitted: dense, with weights that do not change.
@@ -49,16 +64,21 @@ type repairer struct {
 	probe   *eval.Probe
 	fitter  *fitter
 	want    map[string][]float32 // by a product's first output: what those of before made, less the activation
-	most    int                  // rows of a product
-	last    float64              // loss after the last repair
+	damping map[string]float64   // likewise: the best of a fit's; infinite if none is good for anything
+	repairs int
+	most    int                      // rows of a product
+	moments map[string]*mat.SymDense // likewise: of the rows that those of the present model read; nil if they are not kept
 }
 
 func newRepairer(ctx context.Context, before *model.Model, probe *eval.Probe, o *Options) (*repairer, error) {
-	r := &repairer{o: o, before: before, probe: probe, want: map[string][]float32{}, readers: map[string]int{}}
+	r := &repairer{o: o, before: before, probe: probe, damping: map[string]float64{}, want: map[string][]float32{}, readers: map[string]int{}}
 	if o.NoRepair {
 		return r, nil
 	}
 	r.most = rowsFor(before.Graph)
+	if o.Importance == Fit && momentsBytes(before.Graph) <= momentsMemory {
+		r.moments = map[string]*mat.SymDense{}
+	}
 	r.fitter = &fitter{pool: kernels.NewPool(o.Threads)}
 	for _, n := range before.Graph.Nodes {
 		for _, in := range n.Inputs {
@@ -71,6 +91,9 @@ func newRepairer(ctx context.Context, before *model.Model, probe *eval.Probe, o 
 			return err
 		}
 		r.want[n.Outputs[0]] = r.fitter.product(have, w)
+		if r.moments != nil {
+			r.moments[n.Outputs[0]] = r.fitter.moments(have, w.Shape[1], nil, 0).xx
+		}
 		return nil
 	})
 	if err != nil {
@@ -87,13 +110,14 @@ func (r *repairer) close() {
 }
 
 // repair returns the smaller model with its products fitted, by least squares over calibration data, to what those of the model of before
-// computed on what they read, and its loss. It is left as it is while little has changed since the last repair, unless this is the last
-// chance, and where the fit does harm.
+// computed on what they read, and its loss. It is left as it is where the fit does harm.
 func (r *repairer) repair(ctx context.Context, small *model.Model, from origin, loss float64, last bool) (*model.Model, float64, error) {
-	if r.o.NoRepair || !last && loss < repairAgain*r.last {
+	if r.o.NoRepair {
 		return small, loss, nil
 	}
-	r.last = loss
+	if r.repairs++; last || r.repairs&(r.repairs-1) == 0 {
+		clear(r.damping) // they change slowly
+	}
 	next, err := r.fitAll(ctx, small, from)
 	if err != nil {
 		return nil, 0, err
@@ -102,8 +126,7 @@ func (r *repairer) repair(ctx context.Context, small *model.Model, from origin, 
 	if err != nil || !(d.Loss() < loss) {
 		return small, loss, err
 	}
-	r.last = d.Loss()
-	return next, r.last, nil
+	return next, d.Loss(), nil
 }
 
 // fitAll fits the products in the order in which they run, each to what it reads after those before it are fitted.
@@ -138,9 +161,9 @@ func (r *repairer) eachGroup(ctx context.Context, m *model.Model, f func(n *mode
 			}
 		}
 		have := make([]rows, len(group))
-		err := walk.At(ctx, m, at, func(in []*tensor.Tensor) {
+		err := walk.At(ctx, m, at, func(unit int, in []*tensor.Tensor) {
 			for i, n := range group {
-				have[i].add(g, n, in, r.ownBias(n), perInput, walk.Inputs())
+				have[i].add(g, n, unit, in, r.ownBias(n), perInput, walk.Inputs())
 			}
 		})
 		if err != nil {
@@ -170,7 +193,7 @@ func (r *repairer) ownBias(n *model.Node) bool {
 }
 
 // add adds up to limit rows, spread evenly, of one of so many inputs.
-func (have *rows) add(g *model.Graph, n *model.Node, in []*tensor.Tensor, bias bool, limit, inputs int) {
+func (have *rows) add(g *model.Graph, n *model.Node, unit int, in []*tensor.Tensor, bias bool, limit, inputs int) {
 	if in[0] == nil || in[0].DType != tensor.F32 {
 		return
 	}
@@ -193,7 +216,7 @@ func (have *rows) add(g *model.Graph, n *model.Node, in []*tensor.Tensor, bias b
 		one = 1
 	}
 	for ; len(x) >= k; x = x[k:] {
-		have.x = append(append(have.x, x[:k]...), one)
+		have.x, have.unit = append(append(have.x, x[:k]...), one), append(have.unit, unit)
 	}
 }
 
@@ -258,9 +281,35 @@ func (r *repairer) fit(g *model.Graph, n *model.Node, have *rows, from origin) e
 			miss[i*outs+j] = want[i*outs0+left[j]] - v
 		}
 	}
-	if !r.fitter.correct(w, have, miss) {
-		return nil // all rows are zero: there is nothing to go by
+	all, held, allMiss, heldMiss := have.split(wide, miss, outs)
+	fit := r.fitter.moments(all, wide, allMiss, outs)
+	if len(held.x) > 0 {
+		other := r.fitter.moments(held, wide, heldMiss, outs)
+		if _, known := r.damping[n.Outputs[0]]; !known {
+			r.damping[n.Outputs[0]] = fit.damping(other)
+		}
+		fit.add(other)
 	}
+	if r.moments != nil {
+		r.moments[n.Outputs[0]] = fit.xx
+	}
+	if d := r.dampingOf(n); !math.IsInf(d, 1) && fit.correct(w, d) {
+		r.part(g, n, w, g.Init)
+	}
+	return nil
+}
+
+// dampingOf returns the damping of a product's fit.
+func (r *repairer) dampingOf(n *model.Node) float64 {
+	if d, known := r.damping[n.Outputs[0]]; known {
+		return d
+	}
+	return fitDamping
+}
+
+// part writes what weights gives, the weights and the bias of a product, to init.
+func (r *repairer) part(g *model.Graph, n *model.Node, w *tensor.Tensor, init map[string]*tensor.Tensor) {
+	outs, wide := w.Shape[0], w.Shape[1]
 	k := wide - 1
 	fit := tensor.New(tensor.F32, g.Init[n.In(1)].Shape...)
 	bias := tensor.New(tensor.F32, outs)
@@ -268,9 +317,8 @@ func (r *repairer) fit(g *model.Graph, n *model.Node, have *rows, from origin) e
 		copy(fit.F32()[i*k:(i+1)*k], w.F32()[i*wide:])
 		bias.F32()[i] = w.F32()[i*wide+k]
 	}
-	g.Init[n.In(1)] = fit
+	init[n.In(1)] = fit
 	if r.ownBias(n) {
-		g.Init[n.In(2)] = bias
+		init[n.In(2)] = bias
 	}
-	return nil
 }

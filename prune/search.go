@@ -56,7 +56,7 @@ func shrink(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options, 
 	known := map[string]*move{}
 	var dropped []string // the ends of blocks
 	for round := 1; left > to.target; round++ {
-		moves, err := list(ctx, now, probe, o)
+		moves, err := list(ctx, now, fix, o)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +98,7 @@ func shrink(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options, 
 }
 
 // list finds the moves that a model has.
-func list(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options) ([]*move, error) {
+func list(ctx context.Context, m *model.Model, fix *repairer, o *Options) ([]*move, error) {
 	var moves []*move
 	if o.has(Layer) {
 		for _, b := range blocks(m.Graph) {
@@ -109,9 +109,9 @@ func list(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options) ([
 		return moves, nil
 	}
 	var e energies
-	if o.Importance == Activation {
+	if o.Importance != Weights {
 		var err error
-		if e, err = measure(ctx, m, probe, o); err != nil {
+		if e, err = measure(ctx, m, fix.probe, o); err != nil {
 			return nil, err
 		}
 	}
@@ -135,7 +135,17 @@ func list(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options) ([
 		if f.width > 1 {
 			what = "heads"
 		}
-		moves = append(moves, &move{what: what, name: f.name, key: f.key, count: n, apply: func() (*model.Graph, origin, error) { return t.cut(gone) }})
+		moves = append(moves, &move{what: what, name: f.name, key: f.key, count: n, apply: func() (*model.Graph, origin, error) {
+			if o.Importance == Fit {
+				if least, weights, err := fix.choose(t, f, n); err != nil || least != nil {
+					if err != nil {
+						return nil, nil, err
+					}
+					return t.with(weights).cut(least)
+				}
+			}
+			return t.cut(gone)
+		}})
 	}
 	return moves, nil
 }
