@@ -67,16 +67,16 @@ type outerTile struct {
 // outerRows is the most rows of a tile.
 const outerRows = 12
 
-// outerBytes bounds the bytes of the images that one tile after the other reads: segments of them should stay in the second cache.
-const outerBytes = 256 << 10
+// outerBytes bounds the bytes of A that strips of B pass by one after the other: they should stay in the second cache with one strip.
+const outerBytes = 512 << 10
 
-// tiles computes the sum tile by tile, some segments at a time.
+// tiles computes the sum tile by tile, some segments at a time, or a part of one.
 func (o *Outer) tiles() {
-	segment := max(o.K*4*max(o.LDA, 1), o.SegmentA*4) + max(o.K*4*max(o.LDB, 1), o.SegmentB*4)
-	step := max(outerBytes/segment, 1)
-	depth := o.K
-	if step == 1 {
-		depth = max(outerBytes/(4*(o.LDA+o.LDB)), 16)
+	row := 4 * (o.M + stripCols)
+	depth := min(o.K, max(outerBytes/row, 1))
+	step := 1
+	if depth == o.K {
+		step = max(outerBytes/(row*o.K), 1)
 	}
 	for s := 0; s < o.Segments; s += step {
 		for k := 0; k < o.K; k += depth {

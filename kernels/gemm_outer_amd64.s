@@ -70,6 +70,9 @@ loop: \
 	ADDQ R12, R11
 
 #define B2 \
+	PREFETCHT0 (SI)(BX*8); \
+	PREFETCHT0 (DI)(R8*8); \
+	PREFETCHT0 64(DI)(R8*8); \
 	VMOVUPS (DI), Z0; \
 	VMOVUPS.Z 64(DI), K2, Z1
 

@@ -102,7 +102,8 @@ func TestOuterOrder(t *testing.T) {
 }
 
 func BenchmarkOuter(b *testing.B) {
-	for _, c := range outerCases[:2] {
+	for _, c := range append(outerCases[:2:2], outerCase{m: 768, n: 768, k: 392, segments: 1, lda: 768, ldb: 768, ldc: 768},
+		outerCase{m: 384, n: 384, k: 1568, segments: 1, lda: 384, ldb: 384, ldc: 384}, outerCase{m: 48, n: 24, k: 900, segments: 1, lda: 48, ldb: 24, ldc: 24}) {
 		b.Run(c.String(), func(b *testing.B) {
 			o, _, _, _ := c.outer(rand.New(rand.NewPCG(1, 2)))
 			scratch := make([]byte, OuterScratchBytes(c.m, c.n, c.k))

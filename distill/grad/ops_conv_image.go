@@ -17,6 +17,7 @@ type imageConv struct {
 	*conv
 	frame   frame
 	merged  bool // every pixel is a field: all pictures are one
+	wide    bool // shares of dW would be larger than X and Y: its rows are computed apart, each from all pixels
 	pieces  int
 	pixels  int // outputs of a piece; the last one of a merged convolution may have less
 	product *kernels.ImageConv
@@ -89,6 +90,7 @@ func newImageConv(v *conv) *imageConv {
 		g.H, g.OH = v.batch*v.x.h, v.batch*v.y.h
 		t.pixels = max(min(pieceElements/(v.c+v.m), (all+chunks-1)/chunks), 1)
 		t.pieces = (all + t.pixels - 1) / t.pixels
+		t.wide = v.weights.n*chunks > all*(v.c+v.m)
 	}
 	t.panels = newPanels(v.m, v.k)
 	t.product = kernels.NewImageConv(&g, v.c, t.panels.weights(), nil, v.act, planes)
@@ -124,7 +126,7 @@ func (t *imageConv) addBack(p phase) {
 func (t *imageConv) bind(b *binding, s *step) {
 	rows := t.conv.y.w
 	if t.merged {
-		rows = t.pixels
+		rows = t.batch * t.p
 	}
 	scratch := max(t.product.ScratchBytes(), kernels.OuterScratchBytes(t.m, t.kw*t.c, rows))
 	most := 0
@@ -138,7 +140,11 @@ func (t *imageConv) bind(b *binding, s *step) {
 		most = t.pixels * t.c
 	}
 	t.sizes = imageRooms{scratch: lines((scratch + 3) / 4), fields: lines(t.frame.elements()), dx: lines(most), line: lines(t.y.w * t.m)}
-	if t.act.Kind != kernels.ActNone {
+	switch {
+	case t.act.Kind == kernels.ActNone:
+	case t.wide:
+		t.sums = b.scratch(t.out.n)
+	default:
 		t.sizes.g = lines(t.pixels * t.m)
 	}
 	t.part = t.sizes.scratch + t.sizes.g + t.sizes.fields + t.sizes.dx + t.sizes.line
@@ -153,7 +159,13 @@ func (t *imageConv) bind(b *binding, s *step) {
 		product()
 		return nil
 	}
-	back := b.shares([]*operand{t.weights, t.bias}, t.pieces, 2*work, func(part int, sums [][]float32, lo, hi int) {
+	shared := []*operand{t.weights, t.bias}
+	var apart func()
+	if t.wide && t.weights.needs {
+		shared[0] = nil
+		apart = b.split((t.m+outerRows-1)/outerRows, outerRows*t.c*t.batch*t.p/8, t.addRows)
+	}
+	back := b.shares(shared, t.pieces, 2*work, func(part int, sums [][]float32, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			t.backward(part, i, sums[0], sums[1])
 		}
@@ -165,7 +177,21 @@ func (t *imageConv) bind(b *binding, s *step) {
 			}
 		}
 		back()
+		if apart != nil {
+			apart()
+		}
 	}
+}
+
+// outerRows is how many rows of dW are computed together.
+const outerRows = 48
+
+// addRows adds to runs [lo, hi) of outerRows rows of dW.
+func (t *imageConv) addRows(part, lo, hi int) {
+	lo, hi = lo*outerRows, min(hi*outerRows, t.m)
+	o := kernels.Outer{M: hi - lo, N: t.c, K: t.batch * t.p, Segments: 1, A: t.dy()[lo:], LDA: t.m, B: t.in.x(), LDB: t.c,
+		C: t.weights.sink(lo*t.c, hi*t.c), LDC: t.c}
+	o.Run(t.scratch(part))
 }
 
 // scratch returns a part's room for kernels.
@@ -206,7 +232,10 @@ func (t *imageConv) backward(part, piece int, dw, dbias []float32) {
 	first, end := lo*t.m, hi*t.m
 	g := t.out.dy()[first:end]
 	if t.act.Kind != kernels.ActNone {
-		g = roomG[:end-first]
+		if g = roomG; t.wide {
+			g = t.sums.data[first:end]
+		}
+		g = g[:end-first]
 		t.pass(g, t.out.dy()[first:end], t.out.x()[first:end])
 	}
 	if t.z != nil && t.z.needs {

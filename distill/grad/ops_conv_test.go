@@ -9,6 +9,15 @@ import (
 // biases keep the sums of channels apart from the kinks of an activation.
 func biases(v ...float32) *tensor.Tensor { return tensor.FromSlice(v, len(v)) }
 
+// wideBiases are biases of 60 channels.
+var wideBiases = func() *tensor.Tensor {
+	b := make([]float32, 60)
+	for i := range b {
+		b[i] = 40 - 80*float32(i%2)
+	}
+	return biases(b...)
+}()
+
 // last are the attributes of a dsk.Conv with its channels last.
 func last(pairs ...any) []any { return append(pairs, "layout", str("NHWC")) }
 
@@ -29,6 +38,7 @@ var convCases = []opCase{
 	{name: "gaps", attrs: attrs(last("pads", list(2, 1, 2, 1), "dilations", list(2, 1))...), in: []any{in(2, 6, 5, 2), in(3, 3, 3, 2)}},
 	{name: "pixels", attrs: attrs(last("activation", str("Relu"))...), in: []any{in(7, 5, 3, 6), in(2, 1, 1, 6), biases(30, -30), in(7, 5, 3, 2)}},
 	{name: "runs", attrs: attrs(last()...), in: []any{in(2, 9, 7, 40), in(70, 1, 1, 40), in(70)}, loose: 1e-2},
+	{name: "wide", attrs: attrs(last("activation", str("Relu"))...), in: []any{in(2, 2, 3, 20), in(60, 1, 1, 20), wideBiases, in(2, 2, 3, 60)}, loose: 5e-3},
 	{name: "picked", attrs: attrs(last("strides", list(2, 2))...), in: []any{in(2, 5, 6, 3), in(4, 1, 1, 3), in(4)}},
 	{name: "window", attrs: attrs(last()...), in: []any{in(2, 5, 6, 3), in(4, 5, 6, 3), in(4)}},
 	{name: "line", attrs: attrs(last("pads", list(1, 2), "strides", list(2))...), in: []any{in(2, 9, 3), in(4, 3, 3), in(4)}},
