@@ -160,6 +160,20 @@ func TestExperts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	want := int64(0)
+	for _, n := range s.m.Graph.Nodes {
+		if n.Is(model.DomainDsk, "Linear") {
+			want += int64(s.m.Graph.Init[n.In(1)].Len())
+		}
+	}
+	for _, mix := range list {
+		for _, p := range mix.products {
+			want += int64(mix.chosen * s.m.Graph.Init[p.In(model.ExpertWeights)].Len())
+		}
+	}
+	if got := cost(s.m.Graph); got != want {
+		t.Errorf("%d multiplications of a token, want %d", got, want)
+	}
 	eo := eval.Options{Limit: 4, Context: 32}
 	small, r, err := Apply(ctx, s.m, Options{Method: Experts, Ratio: 0.25, Calib: s.d, EvalOptions: eo, Threads: 2})
 	if err != nil {

@@ -115,9 +115,19 @@ func (t *tracer) importances(e energies) ([]float64, error) {
 	return score, nil
 }
 
-// cost counts the multiplications and additions of a run of one example, or of one token: products only, as is usual.
+// cost counts the multiplications and additions of a run of one example, or of one token: products only, as is usual. Of experts, which are all of a
+// size, those count that are chosen for a token.
 func cost(g *model.Graph) (macs int64) {
+	chosen := map[string]int64{} // by where the rows of each expert end
 	for _, n := range g.Nodes {
+		if n.Is(model.DomainDsk, "Dispatch") {
+			if s := g.Types[n.In(1)].Shape; len(s) > 0 {
+				chosen[n.Outputs[1]] = int64(max(0, s[len(s)-1].N))
+			}
+		}
+		if w := g.Init[n.In(model.ExpertWeights)]; n.Is(model.DomainDsk, "Experts") && w != nil {
+			macs += chosen[n.In(1)] * int64(w.Len())
+		}
 		if !makes(n) || g.Init[n.In(1)] == nil {
 			continue
 		}
