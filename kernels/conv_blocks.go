@@ -303,31 +303,31 @@ func (b *blockStrip) load(src []float32, scratch []byte) []byte {
 // gather copies the receptive fields of all outputs of the band, each with zeros up to whole groups. dst has
 // room for gatherSlack values more.
 func (b *blockStrip) gather(dst []float32) {
-	g := &b.g
-	columns := g.OW
+	lines, columns := b.units, b.g.OW
 	if b.merged {
-		columns = b.units
+		lines, columns = 1, b.units
 	}
-	for o := range b.outputs(b.units) {
-		row := dst[o*b.pixel:][:b.pixel+gatherSlack]
-		first := o/columns*g.StrideH*b.width + o%columns*b.step
-		if b.picked {
-			first = o * b.c
+	ld := b.g.StrideH * b.width
+	if b.picked {
+		ld = b.width
+	}
+	for l := range lines {
+		x, fields := b.x[l*ld:], dst[l*columns*b.pixel:][:columns*b.pixel+gatherSlack]
+		// Pieces are copied as a whole, as far as the source has as much: what lies behind one is overwritten by the next piece or field.
+		whole := 0
+		if len(x) >= b.reach {
+			whole = min((len(x)-b.reach)/b.step+1, columns)
 		}
-		x := b.x[first:]
-		if len(x) < b.reach {
-			// Near the end of the source: not a value more.
+		if !gatherFieldsSIMD(fields, x, b.pieces, whole, b.step, b.pixel, b.w.K) {
+			whole = 0
+		}
+		for o := whole; o < columns; o++ {
+			row := fields[o*b.pixel:][:b.pixel]
 			for _, p := range b.pieces {
-				copy(row[p.to:p.to+p.n], x[p.from:])
+				copy(row[p.to:p.to+p.n], x[o*b.step+p.from:])
 			}
 			clear(row[b.w.K:])
-			continue
 		}
-		// What is copied beyond a piece is overwritten by the next one, or by the next field.
-		for _, p := range b.pieces {
-			*(*[blockHalf]float32)(row[p.to:]) = *(*[blockHalf]float32)(x[p.from:])
-		}
-		*(*[gatherSlack]float32)(row[b.w.K:]) = [gatherSlack]float32{}
 	}
 }
 

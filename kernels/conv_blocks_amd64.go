@@ -31,6 +31,12 @@ type blockRun struct {
 	inverse                     [16]float32 // for the routine
 }
 
+// gatherFieldsAVX2 copies count pieces, 16 values each, of fields receptive fields, which begin step bytes apart, to dst, where they begin
+// pixel bytes apart, and 32 zeros to tail bytes behind the beginning of each.
+//
+//go:noescape
+func gatherFieldsAVX2(dst, x *float32, pieces *fieldPiece, count, fields, step, pixel, tail int)
+
 //go:noescape
 func blockTileAVX512(t *blockTile)
 
@@ -161,4 +167,15 @@ func (b *blockStrip) quantizeOne(planes *blockPlanes, kind, from, to int) {
 		planes.pairs[2*at] = act[0].scale
 		planes.pairs[2*at+1] = math.Float32frombits(uint32(tileStart(act[0].sum)))
 	}
+}
+
+// gatherFieldsSIMD gathers fields of k values; it reads and writes whole pieces.
+func gatherFieldsSIMD(dst, x []float32, pieces []fieldPiece, fields, step, pixel, k int) bool {
+	if !useSIMD() {
+		return false
+	}
+	if fields > 0 {
+		gatherFieldsAVX2(&dst[0], &x[0], &pieces[0], len(pieces), fields, 4*step, 4*pixel, 4*k)
+	}
+	return true
 }

@@ -383,3 +383,37 @@ block:
 	MOVL CX, blockRun_wild(AX)
 	VZEROUPPER
 	RET
+
+// func gatherFieldsAVX2(dst, x *float32, pieces *fieldPiece, count, fields, step, pixel, tail int)
+TEXT ·gatherFieldsAVX2(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ pieces+16(FP), DX
+	MOVQ fields+32(FP), R8
+	MOVQ step+40(FP), R9
+	MOVQ pixel+48(FP), R10
+	MOVQ tail+56(FP), R11
+	VPXOR Y0, Y0, Y0
+field:
+	MOVQ DX, R12
+	MOVQ count+24(FP), CX
+piece:
+	MOVQ fieldPiece_from(R12), AX
+	MOVQ fieldPiece_to(R12), BX
+	VMOVUPS (SI)(AX*4), Y1
+	VMOVUPS 32(SI)(AX*4), Y2
+	VMOVUPS Y1, (DI)(BX*4)
+	VMOVUPS Y2, 32(DI)(BX*4)
+	ADDQ $fieldPiece__size, R12
+	DECQ CX
+	JNZ piece
+	VMOVUPS Y0, (DI)(R11*1)
+	VMOVUPS Y0, 32(DI)(R11*1)
+	VMOVUPS Y0, 64(DI)(R11*1)
+	VMOVUPS Y0, 96(DI)(R11*1)
+	ADDQ R9, SI
+	ADDQ R10, DI
+	DECQ R8
+	JNZ field
+	VZEROUPPER
+	RET

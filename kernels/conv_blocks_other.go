@@ -3,3 +3,7 @@
 package kernels
 
 func (b *blockStrip) runSIMD([]byte) bool { return false }
+
+func gatherFieldsSIMD(dst, x []float32, pieces []fieldPiece, fields, step, pixel, k int) bool {
+	return false
+}
