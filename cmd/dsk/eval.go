@@ -14,7 +14,7 @@ import (
 
 type evalOptions struct {
 	data, reference, task, kv string
-	ctx, scoreFrom            int
+	windows                   windowFlags
 	part                      dataFlags
 }
 
@@ -36,9 +36,8 @@ text side by side), top-1 and top-5 of classifiers, mAP50 of detectors. With
 	f.StringVar(&o.data, "data", "", "text, images, arrays: see dsk's documentation of data")
 	f.StringVar(&o.reference, "reference", "", "model to compare with")
 	f.StringVar(&o.task, "task", "auto", "lm, classify, detect or auto")
-	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window (0 = the model's context length)")
 	f.StringVar(&o.kv, "kv", "f32", "keep keys and values as f32, f16, bf16 or int8; a reference keeps f32")
-	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored (0 = 1)")
+	o.windows.add(f)
 	o.part.add(f)
 	return cmd
 }
@@ -74,7 +73,7 @@ func (a *app) runEval(ctx context.Context, path string, o *evalOptions) error {
 		task = ""
 	}
 	p := a.newProgress()
-	r, err := eval.Run(ctx, m, d, ref, eval.Options{Task: task, Context: o.ctx, ScoreFrom: o.scoreFrom,
+	r, err := eval.Run(ctx, m, d, ref, eval.Options{Task: task, Context: o.windows.ctx, ScoreFrom: o.windows.scoreFrom,
 		Limit: o.part.limit, Cache: cache, Threads: a.threads, Progress: p.stageFunc("eval")})
 	p.finish()
 	if err != nil && ref == nil {

@@ -143,6 +143,14 @@ func (d *dataFlags) add(f *pflag.FlagSet) {
 	f.Uint64Var(&d.seed, "shuffle-seed", 0, "shuffle images or texts with this seed (0 = in order)")
 }
 
+// windowFlags say how text is cut into windows.
+type windowFlags struct{ ctx, scoreFrom int }
+
+func (w *windowFlags) add(f *pflag.FlagSet) {
+	f.IntVar(&w.ctx, "ctx", 0, "tokens in a window of text (0 = the model's context length)")
+	f.IntVar(&w.scoreFrom, "score-from", 0, "first position of a window that is scored (0 = 1)")
+}
+
 // openEval opens data that a result is measured on, with the split of the same flags unless it has one of its own. Data that it is chosen on are
 // refused.
 func (d *dataFlags) openEval(path, split, calib string) (*dataset.Data, error) {

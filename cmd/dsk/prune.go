@@ -17,7 +17,8 @@ type pruneOptions struct {
 	pattern, importance    string
 	calib, eval, evalSplit string
 	ratio, minSpeedup      float64
-	round, ctx, scoreFrom  int
+	round                  int
+	windows                windowFlags
 	noRepair, force        bool
 	data                   dataFlags
 }
@@ -68,8 +69,7 @@ EXIT STATUS
 	f.StringVar(&o.evalSplit, "eval-split", "", "part of the --eval data: train, test or valid")
 	f.Float64Var(&o.minSpeedup, "min-speedup", 0, "gate: how many times as fast the result must be, measured here")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
-	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window of text (0 = the model's)")
-	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored")
+	o.windows.add(f)
 	o.data.add(f)
 	return cmd
 }
@@ -152,7 +152,7 @@ func (o *pruneOptions) settings(a *app) (prune.Options, error) {
 			return p, err
 		}
 	}
-	p.EvalOptions.Limit, p.EvalOptions.Context, p.EvalOptions.ScoreFrom = o.data.limit, o.ctx, o.scoreFrom
+	p.EvalOptions.Limit, p.EvalOptions.Context, p.EvalOptions.ScoreFrom = o.data.limit, o.windows.ctx, o.windows.scoreFrom
 	return p, nil
 }
 

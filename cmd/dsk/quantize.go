@@ -31,7 +31,7 @@ type quantizeOptions struct {
 	maxLatency                     string
 	plan, force, resume            bool
 	data                           dataFlags
-	ctx, scoreFrom                 int
+	windows                        windowFlags
 	like                           likeOptions
 }
 
@@ -76,8 +76,7 @@ EXIT STATUS
 	f.StringVar(&o.report, "report", "", "write the report as HTML")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
 	f.BoolVar(&o.resume, "resume", false, "keep work in OUT.dsk.work until it is done, and go on from it after an interruption")
-	f.IntVar(&o.ctx, "ctx", 0, "tokens in a window of text (0 = the model's)")
-	f.IntVar(&o.scoreFrom, "score-from", 0, "first position of a window that is scored")
+	o.windows.add(f)
 	o.like.add(f)
 	o.data.add(f)
 	return cmd
@@ -258,7 +257,7 @@ func (o *quantizeOptions) settings(a *app) (quant.Options, error) {
 			return q, err
 		}
 	}
-	q.EvalOptions.Limit, q.EvalOptions.Context, q.EvalOptions.ScoreFrom = o.data.limit, o.ctx, o.scoreFrom
+	q.EvalOptions.Limit, q.EvalOptions.Context, q.EvalOptions.ScoreFrom = o.data.limit, o.windows.ctx, o.windows.scoreFrom
 	return q, q.Check()
 }
 
