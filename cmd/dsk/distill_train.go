@@ -59,9 +59,10 @@ tries some values on a part of the data, a part of which is held out. --eval is 
 
 --control trains once more on the labels of the data alone, with the same weights to begin with,
 the same samples in the same order and as many steps; with --seeds N both are done N times, and
-compared by a paired t-test. The file that is written is the first seed's student.
+compared on --eval data by a paired t-test. The file that is written is the first seed's student.
 
-Ctrl-C saves a checkpoint; the same command with --resume goes on and ends with the same bytes.
+Ctrl-C saves a checkpoint in OUT.dsk.checkpoints, as does every minute; the same command with
+--resume goes on and ends with the same bytes.
 
 EXIT STATUS
   2 if student, teacher, labels and data do not fit each other; 3 if nothing fits --target-size;
@@ -329,10 +330,17 @@ func (a *app) trainedFormats(ctx context.Context, o *distillTrainOptions, m *mod
 
 // shrunkTeacher leaves of the teacher what needs so many parameters, chosen on the data that it is going to learn from.
 func (a *app) shrunkTeacher(ctx context.Context, do *distill.Options, parameters int64) (*model.Model, error) {
+	if have := do.Teacher.Meta.Parameters; have <= parameters {
+		return nil, usagef("--student auto leaves nothing out: the teacher's %d weights take %d bytes as float32, and --target-size has room for %d", have, 4*have, 4*parameters)
+	}
 	p := a.newProgress()
 	defer p.finish()
+	samples := prune.CalibSamples
+	if do.Limit > 0 {
+		samples = min(samples, do.Limit)
+	}
 	m, _, err := prune.Apply(ctx, do.Teacher, prune.Options{Method: prune.Structured, Parameters: max(parameters, 1), Calib: do.Data,
-		EvalOptions: eval.Options{Context: do.Context}, Threads: a.threads, Version: version, Progress: p.report})
+		EvalOptions: eval.Options{Context: do.Context, Limit: samples}, Threads: a.threads, Version: version, Progress: p.report})
 	return m, err
 }
 
