@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -142,6 +143,9 @@ func (a *app) runDistillLabels(ctx context.Context, o *distillLabelsOptions) err
 	info, err := distill.RecordLabels(ctx, m, d, o.output, o.o)
 	p.finish()
 	if err != nil {
+		if _, missing := os.Stat(o.output); errors.Is(err, context.Canceled) && missing == nil {
+			fmt.Fprintf(a.stderr, "dsk: what is labelled so far is in %s; the same command goes on with it\n", o.output)
+		}
 		return err
 	}
 	if a.json {
