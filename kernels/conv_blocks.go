@@ -58,6 +58,9 @@ type blockPlace struct {
 const (
 	// blockBand bounds the bytes of a band with its quantized groups.
 	blockBand = 512 << 10
+	// gatherBand bounds the bytes where receptive fields are gathered: more of them stay in the first cache, and no line is quantized
+	// anew at a band's beginning.
+	gatherBand = 96 << 10
 	// blockHalf is the number of values of a group that lie in one pixel.
 	blockHalf = groupHalf
 	// blockFinish is about how many outputs are finished at a time.
@@ -101,8 +104,12 @@ func NewBlockConv(g *Window, c int, w Weights, bias []float32, act Activation, p
 	v.findKinds()
 	units := v.Units()
 	v.lines = 1
+	most := blockBand
+	if v.gathered {
+		most = gatherBand
+	}
 	for step := 1; v.lines < units; {
-		if next := min(v.lines+step, units); v.bandBytes(next) <= blockBand {
+		if next := min(v.lines+step, units); v.bandBytes(next) <= most {
 			v.lines, step = next, 2*step
 		} else if step == 1 {
 			break

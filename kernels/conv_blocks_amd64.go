@@ -32,7 +32,7 @@ type blockRun struct {
 }
 
 // gatherFieldsAVX2 copies count pieces, 16 values each, of fields receptive fields, which begin step bytes apart, to dst, where they begin
-// pixel bytes apart, and 32 zeros to tail bytes behind the beginning of each.
+// pixel bytes apart, and zeros from tail bytes behind the beginning of each on to the next one, or up to 7 more.
 //
 //go:noescape
 func gatherFieldsAVX2(dst, x *float32, pieces *fieldPiece, count, fields, step, pixel, tail int)

@@ -407,10 +407,14 @@ piece:
 	ADDQ $fieldPiece__size, R12
 	DECQ CX
 	JNZ piece
-	VMOVUPS Y0, (DI)(R11*1)
-	VMOVUPS Y0, 32(DI)(R11*1)
-	VMOVUPS Y0, 64(DI)(R11*1)
-	VMOVUPS Y0, 96(DI)(R11*1)
+	MOVQ R11, BX
+zeros:
+	CMPQ BX, R10
+	JGE next
+	VMOVUPS Y0, (DI)(BX*1)
+	ADDQ $32, BX
+	JMP zeros
+next:
 	ADDQ R9, SI
 	ADDQ R10, DI
 	DECQ R8
