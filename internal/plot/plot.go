@@ -11,9 +11,13 @@ import (
 
 // The frame, in the SVG's units; a page shows it at any size.
 const (
-	Width, Height = 900, 300
-	Left, Right   = 76, Width - 16
-	Top, Bottom   = 16, Height - 52
+	Width  = 900
+	Height = 300
+	// Left and the others are the edges of what the axes enclose.
+	Left   = 76
+	Right  = Width - 16
+	Top    = 16
+	Bottom = Height - 52
 )
 
 // Style is the style sheet of a page with plots. A page may add to it.
