@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/tensor"
 )
@@ -128,6 +129,7 @@ func TestDskConv(t *testing.T) {
 		}
 		coded, values := quantized(t, w, tensor.D8)
 		narrow, narrowValues := quantized(t, w, tensor.D3)
+		half, halfValues := halves(t, w)
 		for _, form := range []struct {
 			name   string
 			w      *tensor.Tensor
@@ -135,7 +137,7 @@ func TestDskConv(t *testing.T) {
 			consts []int
 			tol    float64
 		}{{"row", w, w, []int{1, 2}, 2e-5}, {"panels", packed, w, []int{1, 2}, 2e-5}, {"computed", w, w, nil, 2e-5},
-			{"computed bias", w, w, []int{1}, 2e-5}, {"D8", coded, values, []int{1, 2}, 0.008 * math.Sqrt(float64(product(w.Shape[1:])))},
+			{"F16", half, halfValues, []int{1, 2}, 2e-5}, {"computed bias", w, w, []int{1}, 2e-5}, {"D8", coded, values, []int{1, 2}, 0.008 * math.Sqrt(float64(product(w.Shape[1:])))},
 			{"D8, act_bits 32", coded, values, []int{1, 2}, 2e-5}, {"D3, act_bits 32", narrow, narrowValues, []int{1, 2}, 2e-5}} {
 			attrs := c.attrs()
 			if strings.HasSuffix(form.name, "act_bits 32") {
@@ -180,6 +182,18 @@ func TestDskConv(t *testing.T) {
 			}
 		}
 	}
+}
+
+// halves returns w as F16 in panels, and the values that it then has.
+func halves(t *testing.T, w *tensor.Tensor) (packed, values *tensor.Tensor) {
+	half, values := tensor.New(tensor.F16, w.Shape...), tensor.New(tensor.F32, w.Shape...)
+	kernels.NarrowF16(tensor.View[uint16](half), w.F32())
+	kernels.ExpandF16(values.F32(), tensor.View[uint16](half))
+	packed = tensor.Pack(half)
+	if err := packed.Load(); err != nil {
+		t.Fatal(err)
+	}
+	return packed, values
 }
 
 // toLast moves the second axis to the end, toSecond moves it back.
