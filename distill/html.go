@@ -156,7 +156,7 @@ var reportPage = template.Must(template.New("report").Parse(`<!doctype html>
 <div class="card"><b>{{.Steps}} × {{.Batch}}</b><span>steps of samples, {{printf "%.1f" .Epochs}} epochs</span></div>
 {{with .Comparison}}<div class="card"><b>{{printf "%.5g" .Distilled}}</b><span>{{.Metric}} distilled, mean of {{.Seeds}} seeds</span></div>
 <div class="card"><b>{{printf "%.5g" .Control}}</b><span>{{.Metric}} of the controls, which had the labels alone</span></div>
-<div class="card"><b>{{printf "%+.4g" .Difference}}</b><span>95 %: {{printf "%+.4g" .Low}} to {{printf "%+.4g" .High}}, p {{printf "%.2g" .P}} (paired t-test)</span></div>
+<div class="card"><b>{{printf "%+.4g" .Difference}}</b><span>{{if eq .P 1.0}}the same for all seeds{{else}}95 %: {{printf "%+.4g" .Low}} to {{printf "%+.4g" .High}}, p {{printf "%.2g" .P}} (paired t-test){{end}}</span></div>
 {{else}}{{range .Values}}<div class="card"><b>{{.Student}}</b><span>{{.Name}}{{if .Control}}, control {{.Control}}{{end}}</span></div>{{end}}{{end}}
 </div>
 {{if .Values}}<h2>The student of the file</h2>

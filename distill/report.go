@@ -85,7 +85,8 @@ type Comparison struct {
 	// The interval that holds the difference with 95 % confidence.
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
-	// P is the probability of a difference as large if there were none, two-sided.
+	// P is the probability of a difference as large if there were none, two-sided; 1 if it is the same for all seeds, which have then changed
+	// nothing that could be counted.
 	P float64 `json:"p"`
 }
 
@@ -159,11 +160,9 @@ func compare(metric string, a, b []float64) *Comparison {
 	each := deviation / math.Sqrt(float64(n))
 	half := t.Quantile(0.975) * each
 	c.Low, c.High = mean-half, mean+half
-	switch {
-	case each > 0:
+	// Differences of equal numbers may differ in their last bits.
+	if c.P = 1; each > 1e-9*math.Abs(mean) {
 		c.P = 2 * t.CDF(-math.Abs(mean)/each)
-	case mean == 0:
-		c.P = 1
 	}
 	return c
 }

@@ -383,7 +383,10 @@ func (a *app) printDistilled(path string, size int64, r *distill.Report) {
 		a.print("%s", line)
 	}
 	if c := r.Comparison; c != nil {
-		a.print("%s: distilled %.5g, control %.5g, difference %+.4g (95 %% interval %+.4g to %+.4g, p %.2g, %d seeds)", c.Metric, c.Distilled,
-			c.Control, c.Difference, c.Low, c.High, c.P, c.Seeds)
+		sure := fmt.Sprintf("95 %% interval %+.4g to %+.4g, p %.2g, %d seeds", c.Low, c.High, c.P, c.Seeds)
+		if c.P == 1 {
+			sure = fmt.Sprintf("the same for %d seeds, so nothing can be said of others", c.Seeds)
+		}
+		a.print("%s: distilled %.5g, control %.5g, difference %+.4g (%s)", c.Metric, c.Distilled, c.Control, c.Difference, sure)
 	}
 }

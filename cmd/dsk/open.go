@@ -46,7 +46,7 @@ func (a *app) openFile(path string) (*dskfile.File, error) {
 	return dskfile.OpenBytes(b)
 }
 
-// saveModel writes a model to a path, or to standard output for "-".
+// saveModel writes a model to a path, or to standard output for "-": what is reported after that goes to standard error.
 func (a *app) saveModel(ctx context.Context, path string, m *model.Model, force bool) (int64, error) {
 	p := a.newProgress()
 	defer p.finish()
@@ -74,7 +74,9 @@ func (a *app) saveModel(ctx context.Context, path string, m *model.Model, force 
 	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
-	return io.Copy(a.stdout, tmp)
+	n, err := io.Copy(a.stdout, tmp)
+	a.stdout = a.stderr
+	return n, err
 }
 
 // needFolder reports before any work is done that the folder of a file that is to be written is missing or cannot be written to.
