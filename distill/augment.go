@@ -9,11 +9,11 @@ import (
 
 // Augment changes pictures at random so that a student sees each in many forms. The zero value changes nothing.
 type Augment struct {
-	Flip   bool // mirrors every second picture
-	Shift  int  // moves by up to so many pixels each way: a crop of the picture with a border of zeros
-	Cutout int  // sets a square of so many pixels a side to zero (DeVries and Taylor 2017)
+	Flip   bool `json:"flip"`   // mirrors every second picture
+	Shift  int  `json:"shift"`  // moves by up to so many pixels each way: a crop of the picture with a border of zeros
+	Cutout int  `json:"cutout"` // sets a square of so many pixels a side to zero (DeVries and Taylor 2017)
 	// Zoom shows a part of the picture, of at least this share of its width and height, in its full size; 0: all of it.
-	Zoom float64 `json:",omitempty"`
+	Zoom float64 `json:"zoom,omitempty"`
 }
 
 // Picks returns the random numbers of a sample in an epoch: the same ones whenever it is asked, so that a training that is

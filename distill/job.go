@@ -82,6 +82,9 @@ func (j *job) open(ctx context.Context, m *model.Model) error {
 		if err := sameTokens(m.Assets, o.Teacher.Assets); err != nil {
 			return err
 		}
+		if lm := o.Teacher.Meta.LM; lm != nil && o.Context > lm.ContextLength {
+			return &fault.Usage{What: fmt.Sprintf("windows of %d tokens do not fit the teacher's context of %d: use --ctx %d", o.Context, lm.ContextLength, lm.ContextLength)}
+		}
 	}
 	if !o.taught() {
 		o.Alpha = 0
@@ -325,6 +328,12 @@ func (j *job) train(ctx context.Context, m *model.Model, seed uint64, control bo
 		stage += " control"
 	}
 	began, saved, steps := time.Now(), time.Now(), 0
+	if err := r.point(ctx); err != nil { // that the training was cut off at
+		if ctx.Err() != nil {
+			err = r.interrupted(err)
+		}
+		return nil, nil, err
+	}
 	for r.trainer.Steps() < total {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, r.interrupted(err)
@@ -424,12 +433,21 @@ func (r *run) note(ctx context.Context, s StepReport) error {
 	t.Sum += s.Loss
 	t.Count++
 	due := func(points int) bool { return s.Step*points/t.Total > (s.Step-1)*points/t.Total }
-	measure := r.o.Eval != nil && due(r.o.Evals) || s.Step == t.Total && r.o.Eval != nil
-	if !measure && !due(curvePoints) && s.Step != t.Total {
+	measure := r.o.Eval != nil && (due(r.o.Evals) || s.Step == t.Total)
+	if measure || due(curvePoints) || s.Step == t.Total {
+		t.Due, t.Measured = &s, measure
+	}
+	return r.point(ctx)
+}
+
+// point adds the point that is due to the curve.
+func (r *run) point(ctx context.Context) error {
+	t := &r.state
+	if t.Due == nil {
 		return nil
 	}
-	p := Point{Step: s.Step, Loss: t.Sum / float64(t.Count), Rate: s.Rate}
-	if measure {
+	p := Point{Step: t.Due.Step, Loss: t.Sum / float64(t.Count), Rate: t.Due.Rate}
+	if t.Measured {
 		m, err := r.finish()
 		if err != nil {
 			return err
@@ -440,10 +458,15 @@ func (r *run) note(ctx context.Context, s StepReport) error {
 		if err != nil {
 			return err
 		}
+		for name, v := range e.Metrics {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return fmt.Errorf("after step %d %s is %g on %s: the training has diverged, use a smaller learning rate", p.Step, name, v, r.o.Eval.Name())
+			}
+		}
 		p.Eval = e.Metrics
 	}
 	t.Curve = append(t.Curve, p)
-	t.Sum, t.Count = 0, 0
+	t.Sum, t.Count, t.Due = 0, 0, nil
 	return nil
 }
 
@@ -474,6 +497,18 @@ func (j *job) sign(out, student *model.Model, r *Report) error {
 		if r.TeacherHash != "" {
 			options["teacher_sha256"] = r.TeacherHash
 		}
+	}
+	if j.o.Feature != "" {
+		options["features"] = j.o.Feature
+	}
+	if j.o.Mix {
+		options["mix"] = "half"
+	}
+	if j.o.Photos != nil {
+		options["photos"] = j.o.Photos.Name()
+	}
+	if j.o.Augment.Zoom > 0 {
+		options["zoom"] = short(j.o.Augment.Zoom)
 	}
 	out.Meta.Steps = append(slices.Clone(student.Meta.Steps), model.Step{Verb: "distill", Version: j.o.Version, Options: options})
 	b, err := json.Marshal(r.untimed())

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/dsk-toolkit/dsk/kernels"
 	"github.com/dsk-toolkit/dsk/model"
 )
 
@@ -12,7 +13,9 @@ import (
 func TestImitation(t *testing.T) {
 	student, teacher := []float32{1, -2, 0.5, 3}, []float32{2, -1, 0, 4}
 	grad, scratch := make([]float32, 4), make([]float32, 4)
-	var i imitation
+	pool := kernels.NewPool(2)
+	t.Cleanup(pool.Close)
+	i := imitation{pool: pool}
 	if loss, want := i.gradient(grad, student, teacher, 10), 10*3.25/21; math.Abs(loss-want) > 1e-6 {
 		t.Errorf("loss %g, want %g", loss, want)
 	}

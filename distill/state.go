@@ -28,6 +28,9 @@ type state struct {
 	Curve    []Point `json:"curve"`
 	Sum      float64 `json:"sum"` // of the losses since the last point
 	Count    int     `json:"count"`
+	// Due is a step of which the curve has no point yet, and whether it is measured.
+	Due      *StepReport `json:"due,omitempty"`
+	Measured bool        `json:"measured,omitempty"`
 }
 
 const stateMagic = "dskrun02"

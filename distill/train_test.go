@@ -320,6 +320,35 @@ func TestTriesResume(t *testing.T) {
 	}
 }
 
+// TestCutOffMeasurement: a training that is cut off while it is measured has the point of that step in its curve, too.
+func TestCutOffMeasurement(t *testing.T) {
+	d := barsFolder(t, 64, 1, true)
+	o := distill.Options{Data: d, Eval: d, Evals: 3, Steps: 12, Batch: 16}
+	m, _ := trained(t, students(t, "conv 4", d), o)
+	want := file(t, m)
+	for _, at := range []int{1, 2, 3} {
+		o.Checkpoints, o.Resume = filepath.Join(t.TempDir(), "checkpoints"), false
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		count := 0
+		o.EvalOptions.Progress = func(done, _ int64) {
+			if done == 1 {
+				count++
+			}
+			if count == at {
+				cancel()
+			}
+		}
+		if _, _, err := distill.Train(ctx, students(t, "conv 4", d), o); !errors.Is(err, context.Canceled) {
+			t.Fatalf("measurement %d: %v", at, err)
+		}
+		o.EvalOptions.Progress, o.Resume = nil, true
+		if m, _ = trained(t, students(t, "conv 4", d), o); !bytes.Equal(file(t, m), want) {
+			t.Errorf("cut off in measurement %d, it ends with other bytes", at)
+		}
+	}
+}
+
 // TestDamagedCheckpoint: no bit of a checkpoint can change unseen, and what is refused stays as it is.
 func TestDamagedCheckpoint(t *testing.T) {
 	d := barsFolder(t, 32, 1, true)

@@ -56,8 +56,11 @@ func (t *Trainer) Step(inputs map[string]*tensor.Tensor, labels []int32, soft *S
 		t.Rounding.restore()
 	}
 	values, grads := t.Tape.Flat()
+	if r.Norm = ClipNorm(grads, t.Clip); math.IsNaN(r.Norm) || math.IsInf(r.Norm, 0) {
+		return r, fmt.Errorf("the gradient of step %d is %g: use a smaller learning rate", t.step+1, r.Norm)
+	}
 	t.step++
-	r.Step, r.Norm, r.Rate = t.step, ClipNorm(grads, t.Clip), t.Schedule.At(t.step)
+	r.Step, r.Rate = t.step, t.Schedule.At(t.step)
 	t.Optimizer.Step(values, grads, r.Rate, t.step)
 	return r, nil
 }

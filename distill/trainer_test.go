@@ -155,6 +155,25 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestDiverged: a gradient that is no number changes nothing.
+func TestDiverged(t *testing.T) {
+	_, tr := newTrainer(t, "conv 4,8", 1, false)
+	train(t, tr, 2)
+	values, _ := tr.Tape.Flat()
+	before := slices.Clone(values)
+	tr.Extra = func() (float64, error) {
+		tr.Tape.OutputGrad("logits")[0] = float32(math.Inf(1))
+		return 0, nil
+	}
+	in := tensor.New(tensor.F32, batch, 1, 8, 8)
+	if _, err := tr.Step(map[string]*tensor.Tensor{"input": in}, make([]int32, batch), nil); err == nil {
+		t.Error("a step with an infinite gradient is taken")
+	}
+	if !slices.Equal(values, before) || tr.Steps() != 2 {
+		t.Errorf("the weights are other ones after %d steps", tr.Steps())
+	}
+}
+
 func TestRestoreRefuses(t *testing.T) {
 	_, tr := newTrainer(t, "conv 4,8", 1, false)
 	_, other := newTrainer(t, "conv 4,9", 1, false)
