@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -180,21 +181,20 @@ func (v *BlockConv) findSpans(kind int) []lineSpan {
 	if v.flat {
 		return []lineSpan{{}}
 	}
-	reads := make([]bool, v.bandLines(v.lines)+1)
+	var lines []int
 	for _, p := range v.places {
 		for i := 0; p.kind == kind && i < v.lines; i++ {
-			reads[i*v.g.StrideH+p.line*v.g.DilationH] = true
+			lines = append(lines, i*v.g.StrideH+p.line*v.g.DilationH)
 		}
 	}
+	slices.Sort(lines)
 	var spans []lineSpan
-	for i, r := range reads {
-		switch {
-		case !r:
-		case len(spans) > 0 && spans[len(spans)-1].to == i:
+	for i, line := range slices.Compact(lines) {
+		if i > 0 && spans[len(spans)-1].to == line {
 			spans[len(spans)-1].to++
-		default:
-			spans = append(spans, lineSpan{i, i + 1})
+			continue
 		}
+		spans = append(spans, lineSpan{line, line + 1})
 	}
 	return spans
 }

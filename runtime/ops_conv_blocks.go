@@ -9,7 +9,7 @@ import (
 // may have its channels first.
 func (c *conv) isBlocked(b *Bind, w *tensor.Tensor, constant bool) bool {
 	_, flat := c.geo.plane()
-	return c.yLast && constant && flat && c.groups == 1 && c.c > 0 && w.DType.IsQuantized() && !floatActs(b) &&
+	return c.yLast && constant && flat && c.isCompact() && c.groups == 1 && c.c > 0 && w.DType.IsQuantized() && !floatActs(b) &&
 		(c.bias == nil || b.IsConst(2)) && c.geo.outSize >= fewOutputs
 }
 

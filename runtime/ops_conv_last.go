@@ -14,11 +14,19 @@ const fewOutputs = 16
 // have its channels first.
 func (c *conv) isDirect(b *Bind, w *tensor.Tensor, constant bool) bool {
 	g, flat := c.geo.plane()
-	if !c.yLast || !constant || !flat || c.groups != 1 || c.c < 1 || g.DilationW != 1 {
+	if !c.yLast || !constant || !flat || c.groups != 1 || c.c < 1 || g.DilationW != 1 || !c.isCompact() {
 		return false
 	}
 	// Few outputs are computed as a product of rows, which reads narrow filters as they lie, without preparing them for many.
 	return w.DType == tensor.F32 || c.geo.outSize >= fewOutputs && (!w.DType.IsQuantized() || floatActs(b))
+}
+
+// isCompact reports whether the part of the padded image that outputs read may be copied: it cannot where strides, gaps or pads are
+// beyond all sense.
+func (c *conv) isCompact() bool {
+	lines := (c.geo.out[1]-1)*c.geo.stride[1] + (c.geo.kernel[1]-1)*c.geo.dilation[1] + 1
+	columns := (c.geo.out[2]-1)*c.geo.stride[2] + (c.geo.kernel[2]-1)*c.geo.dilation[2] + 1
+	return lines <= 1<<30 && columns <= 1<<30 && lines*columns <= 1<<36 && c.c <= 1<<20
 }
 
 func (c *conv) bindDirect(b *Bind, w *tensor.Tensor) (func(), error) {

@@ -108,6 +108,8 @@ var convCases = []convCase{
 	{name: "many rows", batch: 1, c: 4, m: 33, groups: 1, in: []int{40, 41}, kernel: []int{3, 3}, pads: []int64{1, 1, 1, 1}},
 	{name: "channels in whole groups", batch: 2, c: 64, m: 40, groups: 1, in: []int{17, 9}, kernel: []int{3, 3}, pads: []int64{1, 1, 1, 1}, strides: []int64{2, 1}},
 	{name: "groups of whole groups", batch: 1, c: 64, m: 32, groups: 2, in: []int{12, 13}, kernel: []int{3, 3}, pads: []int64{1, 1, 1, 1}, dilations: []int64{2, 1}},
+	{name: "window far apart", batch: 1, c: 32, m: 16, groups: 1, in: []int{4, 5}, kernel: []int{3, 3}, dilations: []int64{1 << 29, 1 << 29}, pads: []int64{1 << 29, 1 << 29, 1 << 29, 1 << 29}},
+	{name: "lines far apart", batch: 1, c: 16, m: 16, groups: 1, in: []int{4, 5}, kernel: []int{3, 3}, dilations: []int64{1 << 29, 1}, pads: []int64{1 << 29, 1, 1 << 29, 1}},
 	{name: "window larger than the input", batch: 1, c: 2, m: 3, groups: 1, in: []int{2, 3}, kernel: []int{5, 5}, pads: []int64{4, 4, 4, 4}},
 }
 
