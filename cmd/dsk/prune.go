@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/dsk-toolkit/dsk/bench"
+	"github.com/dsk-toolkit/dsk/distill"
 	"github.com/dsk-toolkit/dsk/internal/fault"
 	"github.com/dsk-toolkit/dsk/model"
 	"github.com/dsk-toolkit/dsk/prune"
@@ -20,6 +21,8 @@ type pruneOptions struct {
 	round                  int
 	windows                windowFlags
 	noRepair, force        bool
+	finetune               string
+	epochs                 float64
 	data                   dataFlags
 }
 
@@ -48,13 +51,19 @@ weights that are left are fitted to what the model computed before. A mask (the 
 the size and the speed: only what packs zeros gains from it. --pattern 2:4 leaves out two of each four
 neighbouring weights; --method 2:4 is wanda with it.
 
-To train the result further, from the model of before:
-  dsk distill train --student p.dsk --teacher m.dsk --data train --alpha 1 -o q.dsk
+--finetune DATA trains what is left to imitate the model of before, on data without its labels. It is short for
+  dsk distill train --student p.dsk --teacher m.dsk --data DATA --alpha 1 --features kept --optimizer adamw --rate .001 -o q.dsk
+with --mix for pictures and --temperature 1 for text; what was cut off goes on when the command is given again.
 
 EXIT STATUS
   3 if so much cannot be left out, or the gate --min-speedup is missed; no file is left then.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runPrune(cmd.Context(), args[0], &o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkNumbers(cmd.Flags()); err != nil {
+				return err
+			}
+			return a.runPrune(cmd.Context(), args[0], &o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "file to write")
@@ -67,6 +76,8 @@ EXIT STATUS
 	f.StringVar(&o.calib, "calib", "", "calibration data: text, .jsonl, images, .npy, .npz")
 	f.StringVar(&o.eval, "eval", "", "evaluation data; must not be the calibration data")
 	f.StringVar(&o.evalSplit, "eval-split", "", "part of the --eval data: train, test or valid")
+	f.StringVar(&o.finetune, "finetune", "", "data on which the result learns to do as the model of before; labels are not used")
+	f.Float64Var(&o.epochs, "finetune-epochs", 0, "how often each sample of it is used (0 = 10)")
 	f.Float64Var(&o.minSpeedup, "min-speedup", 0, "gate: how many times as fast the result must be, measured here")
 	f.BoolVar(&o.force, "force", false, "replace an existing file")
 	o.windows.add(f)
@@ -101,12 +112,25 @@ func (a *app) runPrune(ctx context.Context, path string, o *pruneOptions) error 
 		return err
 	}
 	defer f.Close()
+	var do distill.Options
+	measured := po.Eval
+	if o.finetune != "" {
+		if do, err = o.finetuneOptions(a, path, m); err != nil {
+			return err
+		}
+		po.Eval = nil // the result is measured
+	}
 	p := a.newProgress()
 	po.Progress = p.report
 	out, r, err := prune.Apply(ctx, m, po)
 	p.finish()
 	if err != nil {
 		return fault.InFile(err, path)
+	}
+	if o.finetune != "" {
+		if out, err = a.finetuned(ctx, out, do, measured, po.EvalOptions, r); err != nil {
+			return err
+		}
 	}
 	report := pruneReport{Report: r}
 	if r.Faster && m.Meta.LM == nil || o.minSpeedup > 0 {
@@ -119,6 +143,11 @@ func (a *app) runPrune(ctx context.Context, path string, o *pruneOptions) error 
 		gate = &fault.Gate{What: fmt.Sprintf("the result is %.2f times as fast, not %.2f: %s is not written", report.Speed.Times, o.minSpeedup, o.output)}
 	} else if _, err := a.saveModel(ctx, o.output, out, o.force); err != nil {
 		return err
+	}
+	if do.Checkpoints != "" {
+		if err := distill.RemoveCheckpoints(do.Checkpoints); err != nil {
+			return err
+		}
 	}
 	if a.json {
 		a.printJSON("prune", report)
@@ -140,6 +169,12 @@ func (o *pruneOptions) settings(a *app) (prune.Options, error) {
 		NoRepair: o.noRepair, Threads: a.threads, Version: version}
 	if o.minSpeedup < 0 {
 		return p, &fault.Usage{What: "--min-speedup must be positive"}
+	}
+	if err := o.checkFinetune(); err != nil {
+		return p, err
+	}
+	if o.evalSplit != "" && o.eval == "" {
+		return p, usagef("--eval-split needs --eval DATA")
 	}
 	var err error
 	if o.calib != "" {
