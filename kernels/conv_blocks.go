@@ -64,6 +64,8 @@ const (
 	gatherBand = 96 << 10
 	// blockHalf is the number of values of a group that lie in one pixel.
 	blockHalf = groupHalf
+	// blockRows is the most outputs of a product.
+	blockRows = 256
 	// blockFinish is about how many outputs are finished at a time.
 	blockFinish = 512
 	// gatherSlack is how many values may be written behind the fields that are gathered.
@@ -245,7 +247,7 @@ func (v *BlockConv) Panels() int { return Panels(v.n) }
 
 // ScratchBytes is the memory that Run needs.
 func (v *BlockConv) ScratchBytes() int {
-	rows := v.outputs(v.lines)
+	rows := min(v.outputs(v.lines), blockRows)
 	return LineBytes + v.bandBytes(v.lines) + max(v.parts[0].ScratchBytes(rows), v.groups*(PanelRows*GroupLen+2*PanelRows*4))
 }
 
@@ -381,7 +383,10 @@ func (b *blockStrip) run(scratch []byte) {
 	if !b.flat {
 		at = blockOrigins{columns: b.g.OW, step: b.g.StrideW, ld: b.g.StrideH * b.columns}
 	}
-	b.parts[b.part].runBlocks(b.dst, b.n, planes, b.offsets, at, rows, b.p0, b.p1, scratch[b.planeBytes(b.lines):])
+	for ; at.first < rows; at.first += blockRows {
+		n := min(blockRows, rows-at.first)
+		b.parts[b.part].runBlocks(b.dst[at.first*b.n:], b.n, planes, b.offsets, at, n, b.p0, b.p1, scratch[b.planeBytes(b.lines):])
+	}
 	c0, c1 := b.p0*PanelRows, min(b.p1*PanelRows, b.n)
 	if c0 > 0 || c1 < b.n {
 		for o := 0; o < len(b.dst); o += b.n {

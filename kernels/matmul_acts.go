@@ -65,7 +65,10 @@ func (m *MatMul) runBlocks(dst []float32, ldd int, blocks []actBlock, offsets []
 	m.release()
 }
 
-// blockOrigins are the places of the rows of a product in blocks: lines of columns rows, step apart, and lines ld apart.
-type blockOrigins struct{ columns, step, ld int }
+// blockOrigins are the places of the rows of a product, from row first on, in blocks: lines of columns rows, step apart, and lines ld apart.
+type blockOrigins struct{ first, columns, step, ld int }
 
-func (o blockOrigins) place(row int) int { return row/o.columns*o.ld + row%o.columns*o.step }
+func (o blockOrigins) place(row int) int {
+	row += o.first
+	return row/o.columns*o.ld + row%o.columns*o.step
+}
