@@ -39,6 +39,10 @@ var convCases = []opCase{
 	{name: "pixels", attrs: attrs(last("activation", str("Relu"))...), in: []any{in(7, 5, 3, 6), in(2, 1, 1, 6), biases(30, -30), in(7, 5, 3, 2)}},
 	{name: "runs", attrs: attrs(last()...), in: []any{in(2, 9, 7, 40), in(70, 1, 1, 40), in(70)}, loose: 1e-2},
 	{name: "wide", attrs: attrs(last("activation", str("Relu"))...), in: []any{in(2, 2, 3, 20), in(60, 1, 1, 20), wideBiases, in(2, 2, 3, 60)}, loose: 5e-3},
+	// Large enough to be done by several threads.
+	{name: "threads", attrs: attrs(last("pads", list(1, 1, 1, 1), "strides", list(1, 2))...), in: []any{in(20, 8, 8, 8), in(8, 3, 3, 8), in(8), in(20, 8, 4, 8)}, loose: 2e-2},
+	{name: "threads wide", attrs: attrs(last()...), in: []any{in(2, 4, 4, 64), in(96, 1, 1, 64), in(96), in(2, 4, 4, 96)}, loose: 2e-2},
+	{name: "threads depthwise", attrs: attrs(last("group", num(16), "pads", list(1, 1, 1, 1))...), in: []any{in(20, 8, 8, 16), in(16, 3, 3, 1), in(16)}, loose: 2e-2},
 	{name: "picked", attrs: attrs(last("strides", list(2, 2))...), in: []any{in(2, 5, 6, 3), in(4, 1, 1, 3), in(4)}},
 	{name: "window", attrs: attrs(last()...), in: []any{in(2, 5, 6, 3), in(4, 5, 6, 3), in(4)}},
 	{name: "line", attrs: attrs(last("pads", list(1, 2), "strides", list(2))...), in: []any{in(2, 9, 3), in(4, 3, 3), in(4)}},

@@ -5,6 +5,7 @@
 // on the number of threads: sums that cross the parts of a task are made of parts whose number is fixed, in a fixed order.
 //
 // Matrix products go through gonum's blas32. The package does not choose its implementation: kernels/blas.Use registers ours.
+// Convolutions with their channels last are those of package kernels.
 //
 // The tape sees a graph in its training form: fused operators are opened (open.go), weights are F32 whatever they were, and the
 // cache of a language model, empty before a sequence, is the sequence's own keys and values.
