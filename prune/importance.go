@@ -67,6 +67,21 @@ func addSquares(s []float64, x []float32, inner int) {
 	}
 }
 
+// score returns the importance of every unit, alone.
+func (t *tracer) score(ctx context.Context, m *model.Model, probe *eval.Probe, o *Options) ([]float64, error) {
+	switch o.Importance {
+	case Taylor:
+		return t.taylor(ctx, m, probe, o)
+	case Weights:
+		return t.importances(nil)
+	}
+	e, err := measure(ctx, m, probe, o)
+	if err != nil {
+		return nil, err
+	}
+	return t.importances(e)
+}
+
 // importances returns the importance of every unit. Without energies all channels count alike.
 func (t *tracer) importances(e energies) ([]float64, error) {
 	score := make([]float64, len(t.parent))

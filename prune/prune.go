@@ -39,6 +39,7 @@ type Importance string
 // The rankings.
 const (
 	Fit        Importance = "fit"        // by what is lost when the products that read them make good what they can
+	Taylor     Importance = "taylor"     // by how much the outputs change, to first order
 	Activation Importance = "activation" // by the energy that they bring to the products that read them
 	Weights    Importance = "magnitude"  // by their weights alone
 )
@@ -195,13 +196,13 @@ func (o *Options) check(m *model.Model) error {
 		return &fault.Usage{What: fmt.Sprintf("pattern %q: it is 2:4, of magnitude, wanda or sparsegpt", o.Pattern)}
 	}
 	switch o.Importance {
-	case "", Activation, Weights:
+	case "", Activation, Taylor, Weights:
 	case Fit:
 		if o.NoRepair {
 			return &fault.Usage{What: "importance by fits needs the repair"}
 		}
 	default:
-		return &fault.Usage{What: fmt.Sprintf("unknown importance %q; it is fit, activation or magnitude", o.Importance)}
+		return &fault.Usage{What: fmt.Sprintf("unknown importance %q; it is fit, taylor, activation or magnitude", o.Importance)}
 	}
 	switch {
 	case o.Parameters < 0 || o.Parameters > 0 && (o.Ratio != 0 || !o.shrinks()):

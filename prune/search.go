@@ -108,15 +108,8 @@ func list(ctx context.Context, m *model.Model, fix *repairer, o *Options) ([]*mo
 	if !o.has(Channel) {
 		return moves, nil
 	}
-	var e energies
-	if o.Importance != Weights {
-		var err error
-		if e, err = measure(ctx, m, fix.probe, o); err != nil {
-			return nil, err
-		}
-	}
 	t := trace(m.Graph)
-	score, err := t.importances(e)
+	score, err := t.score(ctx, m, fix.probe, o)
 	if err != nil {
 		return nil, err
 	}

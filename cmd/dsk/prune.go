@@ -70,7 +70,7 @@ EXIT STATUS
 	f.StringVar(&o.method, "method", "structured", "channel, layer, structured, experts, magnitude, wanda, sparsegpt or 2:4")
 	f.StringVar(&o.pattern, "pattern", "", "of a mask: 2:4")
 	f.Float64Var(&o.ratio, "ratio", 0, "part that goes: of the multiplications; of the weights for masks; of each mixture's experts")
-	f.StringVar(&o.importance, "importance", "", "how channels are ranked: fit (default), activation (default with --no-repair) or magnitude")
+	f.StringVar(&o.importance, "importance", "", "how channels are ranked: fit (default), taylor, activation (default with --no-repair) or magnitude")
 	f.IntVar(&o.round, "round", 16, "channels are left in multiples of so many")
 	f.BoolVar(&o.noRepair, "no-repair", false, "leave the remaining weights as they are")
 	f.StringVar(&o.calib, "calib", "", "calibration data: text, .jsonl, images, .npy, .npz")
