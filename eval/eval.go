@@ -30,7 +30,7 @@ type Options struct {
 	Observed int
 	Seen     func(seen, all int) error
 	// Apart makes a probe compare on every fourth image and its views, and watch and walk the others, so that what is fitted on these is judged
-	// on those. Text is kept apart anyway.
+	// on those. Images that have no views are all for both; text is kept apart anyway.
 	Apart bool
 }
 

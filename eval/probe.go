@@ -60,8 +60,9 @@ func NewProbe(ctx context.Context, ref *model.Model, d *dataset.Data, o Options)
 			}
 			all := len(p.samples)
 			err = p.addViews(ref, d)
+			p.o.Apart = o.Apart && all >= apart && len(p.samples) > all
 			for i, image := range p.image {
-				if o.Apart && all >= apart && image%apart == apart-1 || !(o.Apart && all >= apart) && i < all {
+				if p.o.Apart && image%apart == apart-1 || !p.o.Apart && i < all {
 					p.compared = append(p.compared, i)
 				}
 			}

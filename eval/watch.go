@@ -73,7 +73,7 @@ func (p *Probe) Watch(ctx context.Context, m *model.Model, see Observer) error {
 func (p *Probe) shown() []int {
 	var list []int
 	for i := range p.samples {
-		if !p.o.Apart || !slices.Contains(p.compared, i) || len(p.compared) == len(p.samples) {
+		if !p.o.Apart || !slices.Contains(p.compared, i) {
 			list = append(list, i)
 		}
 	}
