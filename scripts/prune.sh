@@ -3,13 +3,14 @@
 #   mobilenet  mobilenet-v1-0.75, chosen, fitted and taught on COCO images; measured on imagenet-dev
 #   sparse     gutenberg-9M with half of its weights zero, by magnitude, Wanda and SparseGPT; perplexity of 300,000 bytes of valid.txt
 # resnet56 is in scripts/pipeline.sh. DSK is the binary, SHARED the folder with models and data, RATIO the part of the multiplications that goes, STEPS the length of
-# the training.
+# the training, OUT a folder for the files, which else do not stay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dsk=$(realpath "${DSK:-bin/dsk}")
 shared=$(realpath "${SHARED:-../shared}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+work=${OUT:-$(mktemp -d)}
+mkdir -p "$work"
+[ -n "${OUT:-}" ] || trap 'rm -rf "$work"' EXIT
 [ $# -gt 0 ] || set -- mobilenet sparse
 
 mobilenet() {
@@ -18,7 +19,7 @@ mobilenet() {
 	"$dsk" prune "$work/m.dsk" -o "$work/p.dsk" --force -q --method channel --ratio "${RATIO:-.25}" --calib "$shared/data/coco-val-dev"
 	photos=$shared/data/coco-val-dev/images
 	"$dsk" distill train --student "$work/p.dsk" --teacher "$work/m.dsk" --data "$photos" --photos "$photos" --zoom .35 --flip -o "$work/t.dsk" --force -q \
-		--alpha 1 --features kept --optimizer adamw --rate .0002 --batch 16 --steps "${STEPS:-200}"
+		--alpha 1 --features kept --optimizer adamw --rate .0002 --batch 16 --steps "${STEPS:-1000}"
 	for model in p t; do "$dsk" eval "$work/$model.dsk" --data "$shared/data/imagenet-dev" --reference "$work/m.dsk" -q; done
 	for model in m t; do "$dsk" bench "$work/$model.dsk" -t 1,2 -r 100; done
 }
