@@ -19,7 +19,7 @@ mobilenet() {
 	"$dsk" prune "$work/m.dsk" -o "$work/p.dsk" --force -q --method channel --ratio "${RATIO:-.25}" --calib "$shared/data/coco-val-dev"
 	photos=$shared/data/coco-val-dev/images
 	"$dsk" distill train --student "$work/p.dsk" --teacher "$work/m.dsk" --data "$photos" --photos "$photos" --zoom .35 --flip -o "$work/t.dsk" --force -q \
-		--alpha 1 --features kept --optimizer adamw --rate .0002 --batch 16 --steps "${STEPS:-1000}"
+		--alpha 1 --features kept --optimizer adamw --rate .0005 --batch 16 --steps "${STEPS:-1200}"
 	for model in p t; do "$dsk" eval "$work/$model.dsk" --data "$shared/data/imagenet-dev" --reference "$work/m.dsk" -q; done
 	for model in m t; do "$dsk" bench "$work/$model.dsk" -t 1,2 -r 100; done
 }
