@@ -75,6 +75,7 @@ type pictures struct {
 	mix              bool
 	images           []*picture.RGB // if parts of them are shown
 	photos           []*picture.RGB // parts of which are shown in place of some samples
+	bytes            int            // of both
 }
 
 func openPictures(ctx context.Context, d *dataset.Data, student, teacher *model.Model, o *Options) (*pictures, error) {
@@ -101,7 +102,9 @@ func openPictures(ctx context.Context, d *dataset.Data, student, teacher *model.
 	err = p.load(ctx, d, n, o, "reading pictures", func(img *picture.RGB, label int) error {
 		p.labels = append(p.labels, int32(label))
 		if p.augment.Zoom > 0 {
-			p.images = append(p.images, img)
+			if err := p.keep(&p.images, img); err != nil {
+				return err
+			}
 		}
 		for _, s := range p.scenes() {
 			pixels, err := s.take(img)
@@ -119,14 +122,19 @@ func openPictures(ctx context.Context, d *dataset.Data, student, teacher *model.
 		return nil, &fault.Usage{What: fmt.Sprintf("%s is %s: photographs are images", o.Photos.Name(), k)}
 	}
 	return p, p.load(ctx, o.Photos, o.Photos.Len(), o, "reading photographs", func(img *picture.RGB, _ int) error {
-		p.photos = append(p.photos, img)
-		return nil
+		return p.keep(&p.photos, img)
 	})
+}
+
+// keep adds an image whose parts will be shown, if there is room.
+func (p *pictures) keep(list *[]*picture.RGB, img *picture.RGB) error {
+	*list = append(*list, img)
+	p.bytes += len(img.Pix)
+	return tensor.Room(p.bytes, "the pictures")
 }
 
 // load reads n images and adds them to the hash.
 func (p *pictures) load(ctx context.Context, d *dataset.Data, n int, o *Options, stage string, add func(img *picture.RGB, label int) error) error {
-	bytes := 0
 	for i := range n {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -144,10 +152,6 @@ func (p *pictures) load(ctx context.Context, d *dataset.Data, n int, o *Options,
 		binary.LittleEndian.PutUint32(head[8:], uint32(label))
 		p.sum.Write(head[:])
 		p.sum.Write(img.Pix)
-		bytes += len(img.Pix)
-		if err := tensor.Room(bytes, "the pictures"); err != nil {
-			return err
-		}
 		if err := add(img, label); err != nil {
 			return err
 		}
