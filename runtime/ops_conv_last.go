@@ -24,8 +24,10 @@ func (c *conv) isDirect(b *Bind, w *tensor.Tensor, constant bool) bool {
 // isCompact reports whether the part of the padded image that outputs read may be copied: it cannot where strides, gaps or pads are
 // beyond all sense.
 func (c *conv) isCompact() bool {
-	lines := (c.geo.out[1]-1)*c.geo.stride[1] + (c.geo.kernel[1]-1)*c.geo.dilation[1] + 1
-	columns := (c.geo.out[2]-1)*c.geo.stride[2] + (c.geo.kernel[2]-1)*c.geo.dilation[2] + 1
+	reach := func(axis int) int64 {
+		return int64(c.geo.out[axis]-1)*int64(c.geo.stride[axis]) + int64(c.geo.kernel[axis]-1)*int64(c.geo.dilation[axis]) + 1
+	}
+	lines, columns := reach(1), reach(2)
 	return lines <= 1<<30 && columns <= 1<<30 && lines*columns <= 1<<36 && c.c <= 1<<20
 }
 
