@@ -152,18 +152,8 @@ func (a *app) runDistillTrain(ctx context.Context, o *distillTrainOptions) error
 			p.report(stage, done, total)
 		}
 	}
-	var out *model.Model
-	var r *distill.Report
-	err = a.withBLAS(func() error {
-		var err error
-		out, r, err = distill.Train(ctx, student, *do)
-		return err
-	})
-	p.finish()
+	out, r, err := a.train(ctx, student, *do, p, "--resume")
 	if err != nil {
-		if _, missing := os.Stat(do.Checkpoints); errors.Is(err, context.Canceled) && missing == nil {
-			fmt.Fprintf(a.stderr, "dsk: %v; --resume goes on with it\n", err)
-		}
 		return err
 	}
 	size, err := a.saveModel(ctx, o.output, out, o.force)
@@ -190,6 +180,20 @@ func (a *app) runDistillTrain(ctx context.Context, o *distillTrainOptions) error
 	}
 	a.printDistilled(o.output, size, r)
 	return nil
+}
+
+// train runs a training on all threads and ends its progress. One that is cut off says what goes on with it.
+func (a *app) train(ctx context.Context, student func(uint64) (*model.Model, error), do distill.Options, p *progress, again string) (out *model.Model, r *distill.Report, err error) {
+	err = a.withBLAS(func() error {
+		var err error
+		out, r, err = distill.Train(ctx, student, do)
+		return err
+	})
+	p.finish()
+	if _, missing := os.Stat(do.Checkpoints); errors.Is(err, context.Canceled) && missing == nil {
+		fmt.Fprintf(a.stderr, "dsk: %v; %s goes on with it\n", err, again)
+	}
+	return out, r, err
 }
 
 // distillOptions opens what the flags name. What the function returns closes it all, also after an error.

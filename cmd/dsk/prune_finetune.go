@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/dsk-toolkit/dsk/dataset"
 	"github.com/dsk-toolkit/dsk/distill"
@@ -43,24 +41,13 @@ func (o *pruneOptions) finetuneOptions(a *app, path string, before *model.Model)
 // finetuned trains what pruning left to imitate the model of before, and measures it on the data, if there are any, in both reports' name.
 func (a *app) finetuned(ctx context.Context, pruned *model.Model, do distill.Options, measured *dataset.Data, eo eval.Options, r *prune.Report) (*model.Model, error) {
 	p := a.newProgress()
-	defer p.finish()
 	do.Progress = p.report
-	var out *model.Model
-	err := a.withBLAS(func() error {
-		var err error
-		out, _, err = distill.Train(ctx, func(uint64) (*model.Model, error) { return pruned, nil }, do)
-		return err
-	})
-	if err != nil {
-		p.finish()
-		if _, missing := os.Stat(do.Checkpoints); errors.Is(err, context.Canceled) && missing == nil {
-			fmt.Fprintf(a.stderr, "dsk: %v; the same command goes on with it\n", err)
-		}
-		return nil, err
+	out, _, err := a.train(ctx, func(uint64) (*model.Model, error) { return pruned, nil }, do, p, "the same command")
+	if err != nil || measured == nil {
+		return out, err
 	}
-	if measured == nil {
-		return out, nil
-	}
+	p = a.newProgress()
+	defer p.finish()
 	eo.Limit, eo.Threads, eo.Progress = 0, a.threads, p.stageFunc("eval")
 	if r.Metrics, err = eval.Run(ctx, out, measured, do.Teacher, eo); err != nil {
 		return nil, err
